@@ -1,0 +1,1 @@
+//! All of asyncprof that runs inside the profiled process.

@@ -1,0 +1,251 @@
+//! The profile: what a recording is reduced to. Every picture, table, export and diff reads this and nothing else.
+//!
+//! Tables refer to each other by index. Index 0 of `strings` is the empty string and index 0 of `stacks` the
+//! empty stack, so "none" needs no option. Durations are nanoseconds of the recording's monotonic clock.
+
+use serde::{Deserialize, Serialize};
+
+use super::stats::Stats;
+
+macro_rules! index {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub u32);
+
+        impl $name {
+            /// The position in its table.
+            pub fn index(self) -> usize {
+                self.0 as usize
+            }
+        }
+    };
+}
+
+index!(
+    /// Index into [`Profile::strings`]; 0 is the empty string.
+    StringId
+);
+index!(
+    /// Index into [`Profile::frames`].
+    FrameId
+);
+index!(
+    /// Index into [`Profile::stacks`]; 0 is the empty stack.
+    StackId
+);
+index!(
+    /// Index into [`Profile::groups`].
+    GroupId
+);
+index!(
+    /// Index into [`Profile::wakers`]; 0 is [`Waker::Unknown`].
+    WakerId
+);
+index!(
+    /// Index into [`Profile::modules`].
+    ModuleId
+);
+index!(
+    /// Index into [`Profile::processes`].
+    ProcessId
+);
+
+/// A whole recording, aggregated and symbolised.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Profile {
+    pub meta: Meta,
+    pub quality: Quality,
+    pub processes: Vec<Process>,
+    pub modules: Vec<Module>,
+    pub strings: Vec<String>,
+    pub frames: Vec<Frame>,
+    /// Frames from the task's root to the leaf.
+    pub stacks: Vec<Vec<FrameId>>,
+    pub groups: Vec<Group>,
+    pub wakers: Vec<Waker>,
+    pub rows: Vec<Row>,
+    /// Longest first, at most [`LONGEST_POLLS`].
+    pub longest_polls: Vec<LongPoll>,
+}
+
+/// How many single polls a profile remembers by themselves.
+pub const LONGEST_POLLS: usize = 64;
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Meta {
+    /// Version of the asyncprof that recorded.
+    pub asyncprof_version: String,
+    /// Command line as given to `record`.
+    pub command: Vec<String>,
+    /// Start of the recording, ns since the Unix epoch.
+    pub started_unix_ns: u64,
+    /// Length of the recording.
+    pub duration_ns: u64,
+    /// Length of one time window in [`Row::windows`].
+    pub window_ns: u64,
+}
+
+/// What the profile knows about its own gaps. Zero everywhere means: complete.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Quality {
+    /// Events read.
+    pub events: u64,
+    /// Events dropped in the app because a ring was full.
+    pub events_lost: u64,
+    /// Threads that found no free ring; their events are not counted in `events_lost`.
+    pub threads_lost: u64,
+    /// Stacks that did not fit into the stack table.
+    pub stacks_lost: u64,
+    /// Tasks whose spawn was not seen (they begin at their first poll).
+    pub tasks_seen_late: u64,
+    /// Polls that began with no wake seen before.
+    pub wakes_unseen: u64,
+    /// Waits split evenly over several registrations, because the one that ended them could not be told.
+    pub waits_split: u64,
+    /// Addresses in stacks, and those for which no function name was found.
+    pub frames_total: u64,
+    pub frames_unsymbolised: u64,
+    /// "tsc" or "monotonic".
+    pub clock: String,
+    /// Plain sentences for the user, e.g. why a process could not be tapped.
+    pub notes: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Process {
+    pub pid: u32,
+    pub parent_pid: u32,
+    pub executable: String,
+    /// Offset from the start of the recording.
+    pub started_ns: u64,
+    /// Runtimes tapped, with version and number of tables, e.g. "tokio 1.54.1".
+    pub runtime: String,
+    pub task_tables: u32,
+    pub waker_tables: u32,
+}
+
+/// A mapped object file.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Module {
+    pub path: String,
+    /// Lower-case hex; empty where the file has none.
+    pub build_id: String,
+}
+
+/// One code address, with the functions inlined there.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Frame {
+    /// None for an address outside all modules.
+    pub module: Option<ModuleId>,
+    /// Address in the file's own terms (its virtual address); the absolute one where `module` is none.
+    pub address: u64,
+    /// Outermost first; the last is the innermost inlined one. Empty where no symbol was found.
+    pub functions: Vec<Function>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Function {
+    /// Demangled, without hash, otherwise as the compiler wrote it (`app::handle::{{closure}}`).
+    pub name: StringId,
+    /// Empty where unknown. For a caller: the line of the call or the `.await`.
+    pub file: StringId,
+    /// 0 where unknown.
+    pub line: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum TaskKind {
+    /// A spawned future.
+    #[default]
+    Task,
+    /// The future under `block_on`.
+    Root,
+    /// A `spawn_blocking` closure.
+    Blocking,
+    /// A runtime's own worker loop: no task of the user's; hidden unless runtime frames are shown.
+    Worker,
+}
+
+/// Tasks with the same name and the same spawn stack.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Group {
+    pub process: ProcessId,
+    pub name: StringId,
+    pub kind: TaskKind,
+    /// Where the tasks were spawned; the empty stack where the spawn was not seen.
+    pub spawn_stack: StackId,
+    /// Tasks of this group seen.
+    pub tasks: u64,
+    /// How those that ended did so; the rest was alive when the recording ended.
+    pub completed: u64,
+    pub cancelled: u64,
+    pub panicked: u64,
+}
+
+/// What made a task scheduled again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Waker {
+    /// Not seen, or still waiting.
+    #[default]
+    Unknown,
+    /// Another task (or the same one), with its stack at the wake.
+    Task { group: GroupId, stack: StackId },
+    /// No task was being polled on the waking thread: a driver, a timer or a foreign thread; the stack tells which.
+    Thread { stack: StackId },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum State {
+    /// Could run, has no worker. The stack is the await stack that the wake ended; empty for the first time.
+    Scheduled,
+    /// Being polled.
+    Running,
+    /// Suspended at the stack.
+    Waiting,
+    /// Events were lost here: the state is not known.
+    Lost,
+}
+
+/// The aggregate over all episodes of one (group, stack, state, waker).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    pub group: GroupId,
+    pub stack: StackId,
+    pub state: State,
+    pub waker: WakerId,
+    pub stats: Stats,
+    /// Episodes among them that had not ended when the recording did.
+    pub open_episodes: u64,
+    /// (window number, ns in it), ascending; the sum is `stats.total_ns`.
+    pub windows: Vec<(u32, u64)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LongPoll {
+    pub group: GroupId,
+    /// The await stack at which this poll ended, empty if the task ended with it.
+    pub stack: StackId,
+    /// Offset from the start of the recording.
+    pub started_ns: u64,
+    pub duration_ns: u64,
+}
+
+impl Profile {
+    pub fn string(&self, id: StringId) -> &str {
+        &self.strings[id.index()]
+    }
+
+    pub fn stack(&self, id: StackId) -> &[FrameId] {
+        &self.stacks[id.index()]
+    }
+
+    pub fn frame(&self, id: FrameId) -> &Frame {
+        &self.frames[id.index()]
+    }
+
+    pub fn group(&self, id: GroupId) -> &Group {
+        &self.groups[id.index()]
+    }
+}

@@ -1,0 +1,123 @@
+//! Episode statistics: count, total, sum of squares and a histogram of lengths, all of them exactly mergeable.
+
+use serde::{Deserialize, Serialize};
+
+/// Sub-buckets per power of two: a bucket is at most 12.5 % wide.
+const SUB_BITS: u32 = 3;
+
+/// Statistics of a set of episodes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stats {
+    pub episodes: u64,
+    pub total_ns: u64,
+    /// Σ ns² over the episodes: the variance of the total under a compound Poisson model.
+    pub sum_sq_ns2: u128,
+    pub max_ns: u64,
+    /// (bucket, episodes), ascending by bucket; see [`bucket_of`].
+    histogram: Vec<(u16, u64)>,
+}
+
+impl Stats {
+    pub fn add(&mut self, duration_ns: u64) {
+        self.episodes += 1;
+        self.total_ns = self.total_ns.saturating_add(duration_ns);
+        self.sum_sq_ns2 = self.sum_sq_ns2.saturating_add(u128::from(duration_ns).pow(2));
+        self.max_ns = self.max_ns.max(duration_ns);
+        self.count(bucket_of(duration_ns), 1);
+    }
+
+    pub fn merge(&mut self, other: &Stats) {
+        self.episodes += other.episodes;
+        self.total_ns = self.total_ns.saturating_add(other.total_ns);
+        self.sum_sq_ns2 = self.sum_sq_ns2.saturating_add(other.sum_sq_ns2);
+        self.max_ns = self.max_ns.max(other.max_ns);
+        for &(bucket, episodes) in &other.histogram {
+            self.count(bucket, episodes);
+        }
+    }
+
+    /// Mean episode length in ns; 0 without episodes.
+    pub fn mean_ns(&self) -> u64 {
+        self.total_ns.checked_div(self.episodes).unwrap_or(0)
+    }
+
+    /// The length that a share `q` (0 to 1) of the episodes does not exceed, to the histogram's 12.5 %.
+    pub fn quantile_ns(&self, q: f64) -> u64 {
+        let rank = (q.clamp(0.0, 1.0) * self.episodes as f64).ceil().max(1.0) as u64;
+        let mut seen = 0;
+        for &(bucket, episodes) in &self.histogram {
+            seen += episodes;
+            if seen >= rank {
+                return bucket_middle(bucket).min(self.max_ns);
+            }
+        }
+        self.max_ns
+    }
+
+    /// (middle of the bucket in ns, episodes), ascending.
+    pub fn histogram(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.histogram.iter().map(|&(bucket, episodes)| (bucket_middle(bucket), episodes))
+    }
+
+    fn count(&mut self, bucket: u16, episodes: u64) {
+        match self.histogram.binary_search_by_key(&bucket, |entry| entry.0) {
+            Ok(at) => self.histogram[at].1 += episodes,
+            Err(at) => self.histogram.insert(at, (bucket, episodes)),
+        }
+    }
+}
+
+/// Log-linear: values below 8 have a bucket each, then eight buckets per power of two.
+fn bucket_of(value: u64) -> u16 {
+    let exponent = value.max(1).ilog2();
+    if exponent < SUB_BITS {
+        return value as u16;
+    }
+    let shift = exponent - SUB_BITS;
+    (((shift + 1) << SUB_BITS) as u64 + ((value >> shift) & 7)) as u16
+}
+
+fn bucket_middle(bucket: u16) -> u64 {
+    let (octave, sub) = (u32::from(bucket) >> SUB_BITS, u64::from(bucket) & 7);
+    match octave {
+        0 => sub,
+        // A damaged file may hold any bucket number.
+        62.. => u64::MAX,
+        _ => {
+            let shift = octave - 1;
+            ((8 + sub) << shift) + (1u64 << shift) / 2
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn bucket_middle_is_within_an_eighth(value in any::<u64>()) {
+            let middle = bucket_middle(bucket_of(value));
+            let error = middle.abs_diff(value);
+            prop_assert!(error as f64 <= value as f64 / 8.0, "{value} -> {middle}");
+        }
+
+        #[test]
+        fn merging_equals_adding(a in prop::collection::vec(0..u64::MAX / 64, 0..20), b in prop::collection::vec(0..u64::MAX / 64, 0..20)) {
+            let of = |values: &[u64]| values.iter().fold(Stats::default(), |mut stats, &v| { stats.add(v); stats });
+            let mut merged = of(&a);
+            merged.merge(&of(&b));
+            prop_assert_eq!(merged, of(&[a, b].concat()));
+        }
+    }
+
+    #[test]
+    fn quantiles_of_a_known_set() {
+        let mut stats = Stats::default();
+        (1..=1000).for_each(|ms| stats.add(ms * 1_000_000));
+        assert_eq!(stats.mean_ns(), 500_500_000);
+        let p99 = stats.quantile_ns(0.99) as f64 / 1e6;
+        assert!((900.0..=1000.0).contains(&p99), "{p99}");
+    }
+}
