@@ -54,6 +54,8 @@ struct Header {
     /// Threads that found no free slot.
     threads_lost: AtomicU64,
     thread_bits: [AtomicU64; THREAD_SLOTS / 64],
+    /// One more than the highest thread slot that was ever taken.
+    thread_slots_used: AtomicU64,
     process_bits: [AtomicU64; PROCESS_SLOTS / 64],
     stacks: StackControl,
 }
@@ -232,6 +234,7 @@ impl Region {
         };
         let thread = &self.layout().threads[slot];
         thread.owner.store(process as u64 + 1, Ordering::Relaxed);
+        self.header().thread_slots_used.fetch_max(slot as u64 + 1, Ordering::Relaxed);
         Some((slot, Producer::new(&thread.ring, self.ring(slot))))
     }
 
@@ -241,6 +244,11 @@ impl Region {
             thread.owner.store(0, Ordering::Relaxed);
             Slots::new(&self.header().thread_bits).release(slot);
         }
+    }
+
+    /// One more than the highest slot that was ever taken.
+    pub fn thread_slots_used(&self) -> usize {
+        (self.header().thread_slots_used.load(Ordering::Relaxed) as usize).min(THREAD_SLOTS)
     }
 
     /// The reading side of a slot's ring, whether or not it is taken.

@@ -195,11 +195,11 @@ impl Aggregator {
 
     /// A process is gone: what its tasks were doing ends here, unfinished.
     pub fn process_ended(&mut self, process: u32, at_ns: u64) {
-        let gone: Vec<_> = self.tasks.extract_if(|key, _| key.0 == process).collect();
-        for (key, task) in gone {
+        let gone: Vec<_> = self.tasks.extract_if(|key, _| key.0 == process).map(|(_, task)| task).collect();
+        for task in gone {
             let group = task.group;
             let noted = task.end(&mut self.rows, at_ns, true);
-            self.note_of(group, key, noted);
+            self.note_of(group, noted);
         }
         for (_, root) in self.roots.extract_if(|key, _| key.0 == process) {
             root.end(&mut self.rows, at_ns, true);
@@ -306,7 +306,7 @@ impl Aggregator {
             _ => {}
         }
         let noted = task.end(&mut self.rows, at_ns, false);
-        self.note_of(group, key, noted);
+        self.note_of(group, noted);
     }
 
     fn group(&mut self, key: GroupKey) -> RawGroupId {
@@ -337,11 +337,11 @@ impl Aggregator {
 
     fn note(&mut self, key: (u32, u64), noted: Noted) {
         if let Some(group) = self.tasks.get(&key).map(|task| task.group) {
-            self.note_of(group, key, noted);
+            self.note_of(group, noted);
         }
     }
 
-    fn note_of(&mut self, group: RawGroupId, _key: (u32, u64), noted: Noted) {
+    fn note_of(&mut self, group: RawGroupId, noted: Noted) {
         self.counts.wakes_unseen += u64::from(noted.wake_unseen);
         self.counts.waits_split += u64::from(noted.wait_split);
         if let Some((started_ns, duration_ns, stack)) = noted.poll {
