@@ -2,6 +2,7 @@
 
 mod damage;
 mod program;
+mod speed;
 
 use program::Program;
 
