@@ -56,7 +56,21 @@ impl Stats {
 
     /// (middle of the bucket in ns, episodes), ascending.
     pub fn histogram(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        self.histogram.iter().map(|&(bucket, episodes)| (bucket_middle(bucket), episodes))
+        self.histogram
+            .iter()
+            .map(|&(bucket, episodes)| (bucket_middle(bucket), episodes))
+    }
+
+    /// Buckets that exist, ascending, with no more than 64 bits of episodes in them.
+    pub(super) fn histogram_is_sound(&self) -> bool {
+        let last = bucket_of(u64::MAX);
+        self.histogram.is_sorted_by(|a, b| a.0 < b.0)
+            && self.histogram.last().is_none_or(|entry| entry.0 <= last)
+            && self
+                .histogram
+                .iter()
+                .try_fold(0u64, |sum, entry| sum.checked_add(entry.1))
+                .is_some()
     }
 
     fn count(&mut self, bucket: u16, episodes: u64) {
