@@ -20,7 +20,7 @@ pub(super) struct Order {
     pub(super) order: u64,
     pub(super) item: u32,
     pub(super) price_cents: u64,
-    pub(super) in_stock: u64,
+    pub(super) in_stock: i64,
     pub(super) warehouses: u32,
 }
 

@@ -1,4 +1,5 @@
-//! The shop's database: a SQLite file with a row per movement of goods, and the one query the shop asks of it.
+//! The shop's database: a SQLite file with a JSON note per movement of goods, and the one query the shop asks
+//! of it, which has to read them all.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,13 +11,13 @@ use super::BoxError;
 
 const ITEMS: u32 = 200;
 const WAREHOUSES: u32 = 8;
-/// Set so that [`Warehouse::query_stock`], which has no index to use, takes some 15 ms.
-const MOVEMENTS: u32 = 120_000;
+/// Set so that [`Warehouse::query_stock`] takes 10 to 20 ms.
+const MOVEMENTS: u32 = 60_000;
 
 /// What is left of one item.
 #[derive(Debug, PartialEq)]
 pub(super) struct Stock {
-    pub(super) pieces: u64,
+    pub(super) pieces: i64,
     pub(super) warehouses: u32,
 }
 
@@ -40,11 +41,11 @@ impl Warehouse {
 
     fn fill(&self) -> Result<(), BoxError> {
         let mut db = Connection::open(self.file())?;
-        db.execute_batch(
-            "CREATE TABLE movement (item INTEGER NOT NULL, warehouse INTEGER NOT NULL, pieces INTEGER NOT NULL);",
-        )?;
+        db.execute_batch("CREATE TABLE movement (note TEXT NOT NULL)")?;
         let rows = db.transaction()?;
-        let mut insert = rows.prepare("INSERT INTO movement VALUES (?1, ?2, ?3)")?;
+        let mut insert = rows.prepare(
+            "INSERT INTO movement VALUES (json_object('item', ?1, 'warehouse', ?2, 'pieces', ?3))",
+        )?;
         for n in 0..MOVEMENTS {
             // Every fourth movement takes away a part of what the three before it brought.
             let pieces = if n % 4 == 3 { -6 } else { i64::from(n % 3) + 5 };
@@ -60,13 +61,14 @@ impl Warehouse {
         let db = self.connection()?;
         let stock = db
             .prepare_cached(
-                "SELECT total(pieces), count(*) FROM
-                   (SELECT sum(pieces) AS pieces FROM movement WHERE item = ?1 GROUP BY warehouse)
+                "SELECT sum(pieces), count(*) FROM
+                   (SELECT sum(note ->> 'pieces') AS pieces FROM movement
+                    WHERE note ->> 'item' = ?1 GROUP BY note ->> 'warehouse')
                  WHERE pieces > 0",
             )?
             .query_row([item], |row| {
                 Ok(Stock {
-                    pieces: row.get::<_, f64>(0)? as u64,
+                    pieces: row.get(0)?,
                     warehouses: row.get(1)?,
                 })
             })?;
