@@ -28,7 +28,7 @@ pub(super) async fn generate(load: Load, stop: impl Future<Output = ()>) -> Resu
     // One client for all: its pool keeps the connections that are idle.
     let http = reqwest::Client::builder().no_proxy().build()?;
     let rate_hz = load.rate_hz.max(1);
-    let mut tick = interval(Duration::from_secs(1) / rate_hz);
+    let mut tick = interval((Duration::from_secs(1) / rate_hz).max(Duration::from_nanos(1)));
     tick.set_missed_tick_behavior(MissedTickBehavior::Burst);
 
     let mut requests = JoinSet::new();
