@@ -2,6 +2,8 @@
 //! them to the aggregator.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fs::File;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -10,7 +12,7 @@ use anyhow::{Context, Result};
 use asyncprof_core::aggregate::{Aggregator, RawProfile};
 use asyncprof_core::clock::{TickRate, simultaneous_reading};
 use asyncprof_core::event::{Event, Kind};
-use asyncprof_core::process_info::ProcessInfo;
+use asyncprof_core::process_info::{ProcessInfo, Tap};
 use asyncprof_core::region::Region;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
@@ -35,6 +37,10 @@ pub(super) struct Recorded {
     pub(super) raw: RawProfile,
     /// In the order of their numbers in `raw`.
     pub(super) processes: Vec<ProcessInfo>,
+    /// The object files of these processes by path, opened while the processes ran: what lies at the path later
+    /// may be another build.
+    pub(super) files: HashMap<String, File>,
+    /// Ticks of the processes' own times to nanoseconds.
     pub(super) rate: TickRate,
     pub(super) duration_ns: u64,
     pub(super) damaged_rings: u64,
@@ -87,6 +93,7 @@ struct State {
     rate: TickRate,
     aggregator: Aggregator,
     processes: Vec<ProcessInfo>,
+    files: HashMap<String, File>,
     /// By slot in the region.
     live: HashMap<usize, Live>,
     /// Events read and not yet given to the aggregator.
@@ -103,6 +110,7 @@ impl State {
             rate: TickRate::NANOSECONDS,
             aggregator: Aggregator::new(),
             processes: Vec::new(),
+            files: HashMap::new(),
             live: HashMap::new(),
             held: Vec::new(),
             last_ticks: Vec::new(),
@@ -115,38 +123,37 @@ impl State {
         let first = simultaneous_reading(source);
         loop {
             let stop = stopped.recv_timeout(DRAIN_INTERVAL).ok();
-            if let Some(rate) = self.aggregator_is_fresh().then(|| TickRate::between(first, simultaneous_reading(source))).flatten() {
+            if self.aggregator.counts().events == 0
+                && let Some(rate) = TickRate::between(first, simultaneous_reading(source))
+            {
+                // Measured until the first events are converted with it, and fixed from then on: all times are in
+                // one measure.
                 self.rate = rate;
             }
             let settled = self.region.now().saturating_sub(self.settling_ticks());
             self.drain();
             self.find_processes();
             self.feed(stop.map_or(settled, |_| u64::MAX));
-            self.end_processes(stop.map_or(settled, |_| u64::MAX));
+            self.end_processes(settled, stop);
             let counts = self.aggregator.counts();
             *progress.lock() = Progress {
                 tasks_alive: self.aggregator.tasks_alive(),
                 events: counts.events,
                 events_lost: self.region.events_lost(),
-                tapped_processes: self.processes.len(),
+                tapped_processes: self.processes.iter().filter(|info| matches!(info.tap, Tap::Tokio { .. })).count(),
             };
             if let Some(at_ticks) = stop {
                 let duration_ns = self.rate.ns(at_ticks);
                 return Recorded {
                     raw: self.aggregator.finish(duration_ns),
                     processes: self.processes,
+                    files: self.files,
                     rate: self.rate,
                     duration_ns,
                     damaged_rings: self.damaged_rings,
                 };
             }
         }
-    }
-
-    /// The clock's rate is measured until the first events are converted with it, and fixed from then on: all
-    /// times are in one measure.
-    fn aggregator_is_fresh(&self) -> bool {
-        self.aggregator.counts().events == 0
     }
 
     fn settling_ticks(&self) -> u64 {
@@ -203,6 +210,7 @@ impl State {
                 former.gone_ticks.get_or_insert(info.started_ticks.min(now));
             }
             self.live.insert(slot, Live { number: self.processes.len() as u32, pid: info.pid, gone_ticks: None });
+            self.open_files(&info);
             self.processes.push(info);
         }
         let now = self.region.now();
@@ -211,14 +219,27 @@ impl State {
         }
     }
 
-    /// Ends the processes of which no event before `until` can come any more.
-    fn end_processes(&mut self, until: u64) {
-        let gone = |live: &Live| live.gone_ticks.is_some_and(|gone| gone <= until);
+    fn open_files(&mut self, info: &ProcessInfo) {
+        if !matches!(info.tap, Tap::Tokio { .. }) {
+            return;
+        }
+        for module in &info.modules {
+            if let Entry::Vacant(vacant) = self.files.entry(module.path.clone())
+                && let Ok(file) = File::open(&module.path)
+            {
+                vacant.insert(file);
+            }
+        }
+    }
+
+    /// Ends the processes of which no event can come any more; all that are gone if the recording stops.
+    fn end_processes(&mut self, settled: u64, stop: Option<u64>) {
+        let gone = |live: &Live| live.gone_ticks.is_some_and(|gone| stop.is_some() || gone <= settled);
         let ended: Vec<(usize, Live)> = self.live.extract_if(|_, live| gone(live)).collect();
         for (slot, live) in ended {
-            if let Some(gone_ticks) = live.gone_ticks {
-                self.aggregator.process_ended(live.number, self.rate.ns(gone_ticks));
-            }
+            // The end of the recording is known exactly, the end of a process only when we look.
+            let at_ticks = live.gone_ticks.into_iter().chain(stop).min().unwrap_or(settled);
+            self.aggregator.process_ended(live.number, self.rate.ns(at_ticks));
             self.region.release_process(slot);
         }
     }
