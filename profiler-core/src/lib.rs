@@ -5,3 +5,4 @@
 //! command line and no symbols.
 
 pub mod profile;
+pub mod view;
