@@ -56,7 +56,9 @@ impl Stats {
 
     /// (middle of the bucket in ns, episodes), ascending.
     pub fn histogram(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        self.histogram.iter().map(|&(bucket, episodes)| (bucket_middle(bucket), episodes))
+        self.histogram
+            .iter()
+            .map(|&(bucket, episodes)| (bucket_middle(bucket), episodes))
     }
 
     fn count(&mut self, bucket: u16, episodes: u64) {

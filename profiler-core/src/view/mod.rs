@@ -1,3 +1,6 @@
 //! What people see of a profile: readable names, wait kinds and call trees. No drawing, no text layout.
 
+pub mod category;
+pub mod kind;
+mod kind_table;
 pub mod names;

@@ -13,21 +13,36 @@ const MAX_DEPTH: u32 = 4;
 pub fn display_name(raw: &str) -> String {
     let name = without_disambiguators(without_hash(raw.trim()));
     let shown = render(&name, 0, Segments::All);
-    if shown.is_empty() { name.into_owned() } else { shown }
+    if shown.is_empty() {
+        name.into_owned()
+    } else {
+        shown
+    }
 }
 
 /// The crate a function belongs to: that of the type for a trait method, of the trait for a blanket one.
 /// Empty where the name does not tell.
 pub fn crate_of(display: &str) -> &str {
-    let name = display.trim_start_matches(['&', '*', '<', '(', '[']).trim_start_matches("mut ");
+    let name = display
+        .trim_start_matches(['&', '*', '<', '(', '['])
+        .trim_start_matches("mut ");
     let name = name.trim_start_matches("dyn ");
-    let end = name.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(name.len());
-    if name[end..].starts_with("::") { &name[..end] } else { "" }
+    let end = name
+        .find(|c: char| !(c.is_alphanumeric() || c == '_'))
+        .unwrap_or(name.len());
+    if name[end..].starts_with("::") {
+        &name[..end]
+    } else {
+        ""
+    }
 }
 
 /// A display name shortened to its last two path segments: `handler::get_user`.
 pub fn short_name(display: &str) -> &str {
-    let mut starts = split_path(display).into_iter().rev().map(|part| offset_in(display, part));
+    let mut starts = split_path(display)
+        .into_iter()
+        .rev()
+        .map(|part| offset_in(display, part));
     let last = starts.next().unwrap_or(0);
     &display[starts.next().unwrap_or(last)..]
 }
@@ -38,7 +53,9 @@ fn offset_in(whole: &str, part: &str) -> usize {
 
 fn without_hash(name: &str) -> &str {
     match name.rfind("::h") {
-        Some(at) if name.len() - at == 19 && name[at + 3..].bytes().all(|b| b.is_ascii_hexdigit()) => &name[..at],
+        Some(at) if name.len() - at == 19 && name[at + 3..].bytes().all(|b| b.is_ascii_hexdigit()) => {
+            &name[..at]
+        }
         _ => name,
     }
 }
@@ -83,7 +100,10 @@ fn render(name: &str, depth: u32, segments: Segments) -> String {
             continue;
         }
         // Legacy names escape the `<` they begin with by a `_`.
-        let part = part.strip_prefix('_').filter(|rest| rest.starts_with('<')).unwrap_or(part);
+        let part = part
+            .strip_prefix('_')
+            .filter(|rest| rest.starts_with('<'))
+            .unwrap_or(part);
         if part.starts_with('<') && part.ends_with('>') {
             let inner = &part[1..part.len() - 1];
             if let Some(target) = implementing_type(inner) {
@@ -92,8 +112,8 @@ fn render(name: &str, depth: u32, segments: Segments) -> String {
                 shown.push(render_type(target, depth + 1, Segments::All));
             } else if index == 0 {
                 shown.push(render_type(inner, depth + 1, Segments::All));
-            } else if let (Some(generics), Some(owner)) = (short_generics(inner, depth), shown.last_mut()) {
-                owner.push_str(&generics);
+            } else if let Some(owner) = shown.last_mut().filter(|owner| names_a_type(owner)) {
+                owner.push_str(&short_generics(inner, depth).unwrap_or_else(|| "<…>".to_owned()));
             }
             continue;
         }
@@ -119,12 +139,20 @@ fn implementing_type(inner: &str) -> Option<&str> {
 fn render_segment(part: &str, depth: u32) -> String {
     match part.find('<') {
         Some(at) if at > 0 && part.ends_with('>') && part.as_bytes()[at - 1] != b'-' => {
+            if !names_a_type(part) {
+                return part[..at].to_owned();
+            }
             let inner = &part[at + 1..part.len() - 1];
             let generics = short_generics(inner, depth).unwrap_or_else(|| "<…>".to_owned());
             format!("{}{generics}", &part[..at])
         }
         _ => part.to_owned(),
     }
+}
+
+/// Only types keep their generics: debug information and symbol tables disagree about those of functions.
+fn names_a_type(segment: &str) -> bool {
+    segment.starts_with(|c: char| c.is_uppercase())
 }
 
 /// The arguments in angle brackets, or `None` if they would be too long to help.
@@ -151,7 +179,9 @@ fn render_type(name: &str, depth: u32, segments: Segments) -> String {
         return "…".to_owned();
     }
     let body = name.trim_start_matches(['&', '*']);
-    let body = ["mut ", "const ", "dyn "].iter().fold(body, |rest, word| rest.strip_prefix(word).unwrap_or(rest));
+    let body = ["mut ", "const ", "dyn "]
+        .iter()
+        .fold(body, |rest, word| rest.strip_prefix(word).unwrap_or(rest));
     let prefix = &name[..name.len() - body.len()];
     match body.as_bytes().first() {
         Some(b'(' | b'[') => name.to_owned(),
@@ -224,8 +254,14 @@ mod tests {
         for (raw, shown) in [
             ("app::handle::{{closure}}", "app::handle"),
             ("app::handle::{async_fn#0}", "app::handle"),
-            ("app::handle::{async_fn#0}::{closure#1}::{async_block#0}", "app::handle"),
-            ("app::handle::{{closure}}::{{closure}}::h0123456789abcdef", "app::handle"),
+            (
+                "app::handle::{async_fn#0}::{closure#1}::{async_block#0}",
+                "app::handle",
+            ),
+            (
+                "app::handle::{{closure}}::{{closure}}::h0123456789abcdef",
+                "app::handle",
+            ),
             ("app[0a1b2c3d]::handle::{closure#0}", "app::handle"),
             ("<app[0a1b2c3d]::Server>::run::{closure#0}", "app::Server::run"),
             (
@@ -233,13 +269,31 @@ mod tests {
                 "tokio::time::sleep::Sleep::poll",
             ),
             ("_<app::Timer as core::future::Future>::poll", "app::Timer::poll"),
-            ("app::codec::<impl app::Decode for app::Wire>::decode", "app::Wire::decode"),
-            ("core::ptr::drop_in_place<app::handle::{{closure}}>", "core::ptr::drop_in_place<handle>"),
-            ("<core::pin::Pin<P> as core::future::future::Future>::poll", "core::pin::Pin<P>::poll"),
-            ("<F as futures_core::future::TryFuture>::try_poll", "futures_core::future::TryFuture::try_poll"),
-            ("<&mut F as core::future::future::Future>::poll", "core::future::future::Future::poll"),
-            ("app::parse::<u32>", "app::parse<u32>"),
-            ("app::parse::<alloc::vec::Vec<alloc::string::String>>", "app::parse<Vec<String>>"),
+            (
+                "app::codec::<impl app::Decode for app::Wire>::decode",
+                "app::Wire::decode",
+            ),
+            (
+                "core::ptr::drop_in_place<app::handle::{{closure}}>",
+                "core::ptr::drop_in_place",
+            ),
+            (
+                "<core::pin::Pin<P> as core::future::future::Future>::poll",
+                "core::pin::Pin<P>::poll",
+            ),
+            (
+                "<F as futures_core::future::TryFuture>::try_poll",
+                "futures_core::future::TryFuture::try_poll",
+            ),
+            (
+                "<&mut F as core::future::future::Future>::poll",
+                "core::future::future::Future::poll",
+            ),
+            ("app::parse::<u32>", "app::parse"),
+            (
+                "app::parse::<alloc::vec::Vec<alloc::string::String>>",
+                "app::parse",
+            ),
             (
                 "tokio::task::spawn::spawn::<app::a_module::a_function_with_a_long_name::{async_fn#0}>",
                 "tokio::task::spawn::spawn",
@@ -248,9 +302,16 @@ mod tests {
                 "tokio::runtime::task::core::Core<app::a_very_long_future_name, tokio::runtime::Handle>::poll",
                 "tokio::runtime::task::core::Core<…>::poll",
             ),
-            ("app::fill::<[u8; 8]>", "app::fill<[u8; 8]>"),
-            ("<alloc::vec::Vec<u8> as app::Take>::take", "alloc::vec::Vec<u8>::take"),
+            ("app::Fill::<[u8; 8]>::run", "app::Fill<[u8; 8]>::run"),
+            (
+                "<alloc::vec::Vec<u8> as app::Take>::take",
+                "alloc::vec::Vec<u8>::take",
+            ),
             ("<fn(u8) -> u8 as app::Call>::call", "fn(u8) -> u8::call"),
+            (
+                "tokio::sync::oneshot::{impl#9}::poll<core::result::Result<u8, alloc::string::String>>",
+                "tokio::sync::oneshot::poll",
+            ),
             ("main", "main"),
             ("{closure#0}", "{closure#0}"),
             ("", ""),
@@ -264,7 +325,10 @@ mod tests {
         assert_eq!(crate_of("app::handle"), "app");
         assert_eq!(crate_of("&mut tokio::net::TcpStream::poll"), "tokio");
         assert_eq!(crate_of("main"), "");
-        assert_eq!(short_name("app::db::Pool<Vec<a::B>>::get"), "Pool<Vec<a::B>>::get");
+        assert_eq!(
+            short_name("app::db::Pool<Vec<a::B>>::get"),
+            "Pool<Vec<a::B>>::get"
+        );
         assert_eq!(short_name("main"), "main");
     }
 
