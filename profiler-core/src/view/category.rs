@@ -52,11 +52,35 @@ pub fn part_of(display: &str) -> &str {
     &display[..end]
 }
 
-/// `path` itself, or something inside it.
+/// `path` itself, or something inside it. Generics in the name are passed over: `Harness<…>::complete` is
+/// under `Harness::complete`.
 pub fn is_under(display: &str, path: &str) -> bool {
-    display
-        .strip_prefix(path)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with("::") || rest.starts_with('<'))
+    let mut rest = display;
+    let mut segments = path.split("::").peekable();
+    while let Some(segment) = segments.next() {
+        let Some(after) = rest.strip_prefix(segment) else {
+            return false;
+        };
+        rest = after_generics(after);
+        match rest.strip_prefix("::") {
+            Some(inner) => rest = inner,
+            None => return rest.is_empty() && segments.peek().is_none(),
+        }
+    }
+    true
+}
+
+fn after_generics(text: &str) -> &str {
+    let mut depth = 0_i32;
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'<' => depth += 1,
+            b'>' if depth > 0 => depth -= 1,
+            _ if depth == 0 => return &text[at..],
+            _ => {}
+        }
+    }
+    ""
 }
 
 fn is_library_file(file: &str) -> bool {
@@ -175,152 +199,28 @@ const LEAVES: &[&str] = &[
 ];
 
 /// Crates that are nobody's app, for names without a source file.
+#[rustfmt::skip]
 const LIBRARIES: &[&str] = &[
-    "actix_http",
-    "actix_rt",
-    "actix_server",
-    "actix_service",
-    "actix_web",
-    "ahash",
-    "anyhow",
-    "arc_swap",
-    "async_channel",
-    "async_compression",
-    "async_executor",
-    "async_global_executor",
-    "async_io",
-    "async_lock",
-    "async_nats",
-    "async_std",
-    "async_stream",
-    "async_task",
-    "aws_config",
-    "aws_sdk_s3",
-    "aws_smithy_async",
-    "aws_smithy_http",
-    "aws_smithy_http_client",
-    "aws_smithy_runtime",
-    "aws_smithy_runtime_api",
-    "backon",
-    "bb8",
-    "bb8_postgres",
-    "bb8_redis",
-    "blocking",
-    "bytes",
-    "chrono",
-    "crossbeam_channel",
-    "dashmap",
-    "deadpool",
-    "deadpool_postgres",
-    "deadpool_redis",
-    "deadpool_runtime",
-    "diesel",
-    "diesel_async",
-    "event_listener",
-    "flume",
-    "fred",
-    "futures",
-    "futures_channel",
-    "futures_executor",
-    "futures_io",
-    "futures_lite",
-    "futures_timer",
-    "governor",
-    "h2",
-    "h3",
-    "h3_quinn",
-    "hickory_proto",
-    "hickory_resolver",
-    "http",
-    "httparse",
-    "hyper",
-    "hyper_rustls",
-    "hyper_timeout",
-    "hyper_tls",
-    "hyper_util",
-    "indexmap",
-    "isahc",
-    "jsonrpsee",
-    "jsonrpsee_core",
-    "kanal",
-    "kube",
-    "kube_client",
-    "kube_runtime",
-    "lapin",
-    "libsqlite3_sys",
-    "lettre",
-    "log",
-    "mio",
-    "moka",
-    "mongodb",
-    "mysql_async",
-    "native_tls",
-    "notify",
-    "once_cell",
-    "openssl",
-    "opentelemetry",
-    "opentelemetry_otlp",
-    "opentelemetry_sdk",
-    "parking_lot",
-    "parking_lot_core",
-    "pingora_core",
-    "poem",
-    "polling",
-    "prost",
-    "quick_cache",
-    "quinn",
-    "quinn_proto",
-    "quinn_udp",
-    "r2d2",
-    "rayon",
-    "rayon_core",
-    "rdkafka",
-    "redis",
-    "regex",
-    "reqwest",
-    "reqwest_middleware",
-    "ring",
-    "rocket",
-    "rumqttc",
-    "rusqlite",
-    "russh",
-    "rustls",
-    "salvo",
-    "scylla",
-    "sea_orm",
-    "serde",
-    "serde_json",
-    "smol",
-    "socket2",
-    "sqlx",
-    "sqlx_core",
-    "sqlx_mysql",
-    "sqlx_postgres",
-    "sqlx_sqlite",
-    "surf",
-    "tarpc",
-    "tokio",
-    "tokio_native_tls",
-    "tokio_openssl",
-    "tokio_postgres",
-    "tokio_rusqlite",
-    "tokio_rustls",
-    "tokio_serde",
-    "tokio_stream",
-    "tokio_test",
-    "tokio_tungstenite",
-    "tokio_util",
-    "tonic",
-    "tower_http",
-    "tracing",
-    "tracing_core",
-    "tracing_subscriber",
-    "trust_dns_proto",
-    "trust_dns_resolver",
-    "tungstenite",
-    "ureq",
-    "warp",
-    "zbus",
+    "actix_http", "actix_rt", "actix_server", "actix_service", "actix_web", "ahash", "anyhow", "arc_swap",
+    "async_channel", "async_compression", "async_executor", "async_global_executor", "async_io",
+    "async_lock", "async_nats", "async_std", "async_stream", "async_task", "aws_config", "aws_sdk_s3",
+    "aws_smithy_async", "aws_smithy_http", "aws_smithy_http_client", "aws_smithy_runtime",
+    "aws_smithy_runtime_api", "backon", "bb8", "bb8_postgres", "bb8_redis", "blocking", "bytes", "chrono",
+    "crossbeam_channel", "dashmap", "deadpool", "deadpool_postgres", "deadpool_redis", "deadpool_runtime",
+    "diesel", "diesel_async", "event_listener", "flume", "fred", "futures", "futures_channel",
+    "futures_executor", "futures_io", "futures_lite", "futures_timer", "governor", "h2", "h3", "h3_quinn",
+    "hickory_proto", "hickory_resolver", "http", "httparse", "hyper", "hyper_rustls", "hyper_timeout",
+    "hyper_tls", "hyper_util", "indexmap", "isahc", "jsonrpsee", "jsonrpsee_core", "kanal", "kube",
+    "kube_client", "kube_runtime", "lapin", "libsqlite3_sys", "lettre", "log", "mio", "moka", "mongodb",
+    "mysql_async", "native_tls", "notify", "once_cell", "openssl", "opentelemetry", "opentelemetry_otlp",
+    "opentelemetry_sdk", "parking_lot", "parking_lot_core", "pingora_core", "poem", "polling", "prost",
+    "quick_cache", "quinn", "quinn_proto", "quinn_udp", "r2d2", "rayon", "rayon_core", "rdkafka", "redis",
+    "regex", "reqwest", "reqwest_middleware", "ring", "rocket", "rumqttc", "rusqlite", "russh", "rustls",
+    "salvo", "scylla", "sea_orm", "serde", "serde_json", "smol", "socket2", "sqlx", "sqlx_core",
+    "sqlx_mysql", "sqlx_postgres", "sqlx_sqlite", "surf", "tarpc", "tokio", "tokio_native_tls",
+    "tokio_openssl", "tokio_postgres", "tokio_rusqlite", "tokio_rustls", "tokio_serde", "tokio_stream",
+    "tokio_test", "tokio_tungstenite", "tokio_util", "tonic", "tower_http", "tracing", "tracing_core",
+    "tracing_subscriber", "trust_dns_proto", "trust_dns_resolver", "tungstenite", "ureq", "warp", "zbus",
 ];
 
 #[cfg(test)]
@@ -364,6 +264,15 @@ mod tests {
         ] {
             assert_eq!(category(display, file), expected, "{display} {file}");
         }
+    }
+
+    #[test]
+    fn whole_segments_without_generics() {
+        assert!(is_under("a::B<c::D<e>>::f", "a::B::f"));
+        assert!(is_under("a::B<…>", "a"));
+        assert!(!is_under("ab::c", "a"));
+        assert!(!is_under("a", "a::b"));
+        assert!(!is_under("a<b>c::d", "a"));
     }
 
     #[test]

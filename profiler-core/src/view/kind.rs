@@ -79,6 +79,8 @@ impl Rule {
 pub struct Named<'a> {
     pub display: &'a str,
     pub raw: &'a str,
+    /// Whether a rule names it; see [`Rules::name_await`]. Others are only looked at as callers.
+    pub decides: bool,
 }
 
 /// The rules in force, first match first.
@@ -110,6 +112,16 @@ impl Rules {
         self
     }
 
+    /// Whether any await rule is about this function.
+    pub fn name_await(&self, display: &str, raw: &str) -> bool {
+        names_any(&self.awaits, display, raw)
+    }
+
+    /// Whether any wake rule is about this function.
+    pub fn name_wake(&self, display: &str, raw: &str) -> bool {
+        names_any(&self.wakes, display, raw)
+    }
+
     /// The kind told by the functions between the app's innermost frame and the leaf, leaf FIRST.
     pub fn of_await(&self, leaf_first: &[Named<'_>]) -> Option<Kind> {
         first_match(&self.awaits, leaf_first)
@@ -122,20 +134,31 @@ impl Rules {
 }
 
 fn first_match(rules: &[Rule], leaf_first: &[Named<'_>]) -> Option<Kind> {
-    leaf_first.iter().enumerate().find_map(|(index, function)| {
-        let callers = &leaf_first[index + 1..];
-        let holds = |rule: &&Rule| {
-            matches(function, &rule.at)
-                && (rule.within.is_empty() || callers.iter().any(|caller| matches(caller, &rule.within)))
-        };
-        rules.iter().find(holds).map(|rule| rule.kind)
-    })
+    leaf_first
+        .iter()
+        .enumerate()
+        .filter(|(_, function)| function.decides)
+        .find_map(|(index, function)| {
+            let callers = &leaf_first[index + 1..];
+            let holds = |rule: &&Rule| {
+                matches(function.display, function.raw, &rule.at)
+                    && (rule.within.is_empty()
+                        || callers
+                            .iter()
+                            .any(|caller| matches(caller.display, caller.raw, &rule.within)))
+            };
+            rules.iter().find(holds).map(|rule| rule.kind)
+        })
 }
 
-fn matches(function: &Named<'_>, pattern: &str) -> bool {
+fn names_any(rules: &[Rule], display: &str, raw: &str) -> bool {
+    rules.iter().any(|rule| matches(display, raw, &rule.at))
+}
+
+fn matches(display: &str, raw: &str, pattern: &str) -> bool {
     match pattern.strip_prefix('~') {
-        Some(text) => function.raw.contains(text),
-        None => is_under(function.display, pattern),
+        Some(text) => raw.contains(text),
+        None => is_under(display, pattern),
     }
 }
 
@@ -158,7 +181,11 @@ mod tests {
         let named: Vec<Named<'_>> = displays
             .iter()
             .zip(leaf_first)
-            .map(|(display, raw)| Named { display, raw })
+            .map(|(display, raw)| Named {
+                display,
+                raw,
+                decides: true,
+            })
             .collect();
         Rules::default().of_await(&named)
     }
@@ -247,6 +274,7 @@ mod tests {
         let sleep = Named {
             display: "tokio::time::sleep::Sleep::poll",
             raw: "",
+            decides: true,
         };
         assert_eq!(rules.of_await(&[sleep]), Some(Kind::Io));
     }
