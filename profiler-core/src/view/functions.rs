@@ -13,13 +13,13 @@ pub struct NameId(pub u32);
 
 /// Display names, each once.
 #[derive(Clone, Debug, Default)]
-pub struct Names {
+pub(super) struct Names {
     texts: Vec<String>,
     ids: HashMap<String, NameId>,
 }
 
 impl Names {
-    pub fn id(&mut self, text: &str) -> NameId {
+    pub(super) fn id(&mut self, text: &str) -> NameId {
         if let Some(&id) = self.ids.get(text) {
             return id;
         }
@@ -29,7 +29,7 @@ impl Names {
         id
     }
 
-    pub fn text(&self, id: NameId) -> &str {
+    pub(super) fn text(&self, id: NameId) -> &str {
         &self.texts[id.0 as usize]
     }
 }
