@@ -5,9 +5,9 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
+use object::LittleEndian;
 use object::elf::{FileHeader64, SHT_SYMTAB};
 use object::read::elf::{FileHeader, Sym};
-use object::LittleEndian;
 
 /// A program file, mapped while we look at it.
 pub(crate) struct ElfFile {
@@ -20,13 +20,22 @@ impl ElfFile {
         let len = file.metadata()?.len() as usize;
         // SAFETY: a fresh read-only private mapping of the file.
         let bytes = unsafe {
-            libc::mmap(std::ptr::null_mut(), len, libc::PROT_READ, libc::MAP_PRIVATE, file.as_raw_fd(), 0)
+            libc::mmap(
+                std::ptr::null_mut(),
+                len,
+                libc::PROT_READ,
+                libc::MAP_PRIVATE,
+                file.as_raw_fd(),
+                0,
+            )
         };
         if bytes == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
         // SAFETY: mapped until `drop`; a program that is running is not written to (the kernel refuses).
-        Ok(ElfFile { bytes: unsafe { std::slice::from_raw_parts(bytes.cast(), len) } })
+        Ok(ElfFile {
+            bytes: unsafe { std::slice::from_raw_parts(bytes.cast(), len) },
+        })
     }
 
     /// Every function symbol: name and the file's virtual address. None if the file has no symbol table.
@@ -38,11 +47,16 @@ impl ElfFile {
             return None;
         }
         let strings = symbols.strings();
-        let functions = symbols.iter().filter(|symbol| symbol.st_type() == object::elf::STT_FUNC);
+        let functions = symbols
+            .iter()
+            .filter(|symbol| symbol.st_type() == object::elf::STT_FUNC);
         Some(
             functions
                 .filter_map(|symbol| {
-                    Some((symbol.name(LittleEndian, strings).ok()?, symbol.st_value(LittleEndian)))
+                    Some((
+                        symbol.name(LittleEndian, strings).ok()?,
+                        symbol.st_value(LittleEndian),
+                    ))
                 })
                 .collect(),
         )

@@ -19,7 +19,10 @@ pub(crate) struct Module {
 impl Module {
     /// Run-time address range of the first segment of this type (and, if asked, with these flags).
     pub(crate) fn segment(&self, kind: u32, flags: u32) -> Option<std::ops::Range<u64>> {
-        let segment = self.segments.iter().find(|s| s.p_type == kind && s.p_flags & flags == flags)?;
+        let segment = self
+            .segments
+            .iter()
+            .find(|s| s.p_type == kind && s.p_flags & flags == flags)?;
         Some(self.range_of(segment))
     }
 
@@ -42,19 +45,32 @@ impl Module {
         let constant = |s: &&libc::Elf64_Phdr| {
             s.p_type == libc::PT_LOAD && s.p_flags & (libc::PF_R | libc::PF_W) == libc::PF_R
         };
-        self.segments.iter().filter(constant).map(|segment| self.range_of(segment))
+        self.segments
+            .iter()
+            .filter(constant)
+            .map(|segment| self.range_of(segment))
     }
 
     /// From the first to the last address loaded.
     pub(crate) fn extent(&self) -> Option<std::ops::Range<u64>> {
-        let loaded = || self.segments.iter().filter(|s| s.p_type == libc::PT_LOAD).map(|s| self.range_of(s));
+        let loaded = || {
+            self.segments
+                .iter()
+                .filter(|s| s.p_type == libc::PT_LOAD)
+                .map(|s| self.range_of(s))
+        };
         Some(loaded().map(|range| range.start).min()?..loaded().map(|range| range.end).max()?)
     }
 
     pub(crate) fn info(&self) -> Option<ModuleInfo> {
         let extent = self.extent()?;
         let path = self.path.to_string_lossy().into_owned();
-        Some(ModuleInfo { path, start: extent.start, end: extent.end, bias: self.bias })
+        Some(ModuleInfo {
+            path,
+            start: extent.start,
+            end: extent.end,
+            bias: self.bias,
+        })
     }
 }
 
@@ -86,10 +102,21 @@ unsafe extern "C" fn collect(info: *mut libc::dl_phdr_info, _size: usize, module
     }
     // SAFETY: the loader's array of this many headers; the name is null or a C string.
     let (segments, name) = unsafe {
-        let name = if info.dlpi_name.is_null() { c"" } else { CStr::from_ptr(info.dlpi_name) };
-        (slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)), name)
+        let name = if info.dlpi_name.is_null() {
+            c""
+        } else {
+            CStr::from_ptr(info.dlpi_name)
+        };
+        (
+            slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)),
+            name,
+        )
     };
     let path = PathBuf::from(OsStr::from_bytes(name.to_bytes()));
-    modules.push(Module { path, bias: info.dlpi_addr, segments: segments.to_vec() });
+    modules.push(Module {
+        path,
+        bias: info.dlpi_addr,
+        segments: segments.to_vec(),
+    });
     0
 }

@@ -35,7 +35,11 @@ extern "C" fn note_panic() -> usize {
         next = unsafe { libc::dlsym(libc::RTLD_NEXT, c"_Unwind_RaiseException".as_ptr()) } as usize;
         NEXT.store(next, Ordering::Relaxed);
     }
-    if next == 0 { abort as *const () as usize } else { next }
+    if next == 0 {
+        abort as *const () as usize
+    } else {
+        next
+    }
 }
 
 /// Whoever raises an exception has an unwinder loaded.

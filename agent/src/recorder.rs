@@ -40,7 +40,10 @@ pub(crate) struct Polled {
 }
 
 impl Polled {
-    pub(crate) const NONE: Polled = Polled { task: 0, stack_top: 0 };
+    pub(crate) const NONE: Polled = Polled {
+        task: 0,
+        stack_top: 0,
+    };
 }
 
 /// A thread's state. All zeros is a dead one.
@@ -77,7 +80,12 @@ pub(crate) fn install(region: Region, process: usize) -> io::Result<()> {
         0 => {}
         code => return Err(io::Error::from_raw_os_error(code)),
     }
-    let _ = RECORDER.set(Recorder { region, process, thread_key, alive });
+    let _ = RECORDER.set(Recorder {
+        region,
+        process,
+        thread_key,
+        alive,
+    });
     Ok(())
 }
 
@@ -128,7 +136,11 @@ fn enter() -> Option<&'static mut Thread> {
 fn place(slot: usize, producer: Producer<'static>) -> Option<&'static mut Thread> {
     let pooled = POOL.get(slot)?;
     let known = pooled.load(Ordering::Acquire);
-    let thread = if known.is_null() { wiped_in_child(size_of::<Thread>()).ok()?.cast::<Thread>() } else { known };
+    let thread = if known.is_null() {
+        wiped_in_child(size_of::<Thread>()).ok()?.cast::<Thread>()
+    } else {
+        known
+    };
     if known.is_null() {
         // SAFETY: fresh memory of this size, page-aligned, and ours alone.
         unsafe {
@@ -179,7 +191,13 @@ impl Thread {
         let Some(recorder) = RECORDER.get() else { return };
         self.busy = true;
         compiler_fence(Ordering::SeqCst);
-        self.producer.push(Event { kind, ticks: recorder.region.now(), subject, aux, value });
+        self.producer.push(Event {
+            kind,
+            ticks: recorder.region.now(),
+            subject,
+            aux,
+            value,
+        });
         compiler_fence(Ordering::SeqCst);
         self.busy = false;
     }
@@ -188,7 +206,11 @@ impl Thread {
     #[inline]
     pub(crate) fn stack(&mut self, entry: Entry) -> u64 {
         let Some(recorder) = RECORDER.get() else { return 0 };
-        let top = if self.polled.task != 0 { self.polled.stack_top } else { self.stack_top };
+        let top = if self.polled.task != 0 {
+            self.polled.stack_top
+        } else {
+            self.stack_top
+        };
         self.busy = true;
         compiler_fence(Ordering::SeqCst);
         let len = unwind::capture(&mut self.cache, entry, top, &mut self.frames);
@@ -203,7 +225,10 @@ impl Thread {
 fn wiped_in_child(size: usize) -> io::Result<*mut u8> {
     // SAFETY: a fresh anonymous mapping at an address of the kernel's choice.
     let memory = unsafe {
-        let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        let (protection, flags) = (
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+        );
         libc::mmap(ptr::null_mut(), size, protection, flags, -1, 0)
     };
     if memory == libc::MAP_FAILED {

@@ -24,7 +24,12 @@ fn try_start() -> Option<()> {
         return None;
     }
     let flags = libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
-    let file = OpenOptions::new().read(true).write(true).custom_flags(flags).open(path).ok()?;
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(flags)
+        .open(path)
+        .ok()?;
     let region = Region::open(&file, token).ok()?;
     drop(file);
     if !region.is_recording() {

@@ -57,9 +57,15 @@ pub(crate) fn stack_top() -> u64 {
     }
     let control_block: u64;
     // SAFETY: on x86-64 the first word of the control block is its own address.
-    unsafe { asm!("mov {0}, qword ptr fs:[0]", out(reg) control_block, options(nostack, preserves_flags, readonly)) };
+    unsafe {
+        asm!("mov {0}, qword ptr fs:[0]", out(reg) control_block, options(nostack, preserves_flags, readonly))
+    };
     // SAFETY: set by the loader before any of our code runs, never changed.
     let main_end = unsafe { __libc_stack_end } as u64;
     let here = &raw const control_block as u64;
-    [control_block, main_end].into_iter().filter(|&top| top > here).min().unwrap_or(here)
+    [control_block, main_end]
+        .into_iter()
+        .filter(|&top| top > here)
+        .min()
+        .unwrap_or(here)
 }

@@ -6,7 +6,9 @@ use std::sync::OnceLock;
 
 use asyncprof_core::stack_table::MAX_FRAMES;
 use framehop::x86_64::{CacheX86_64, UnwindRegsX86_64, UnwinderX86_64};
-use framehop::{ExplicitModuleSectionInfo, FrameAddress, Module as UnwindModule, MustNotAllocateDuringUnwind, Unwinder};
+use framehop::{
+    ExplicitModuleSectionInfo, FrameAddress, Module as UnwindModule, MustNotAllocateDuringUnwind, Unwinder,
+};
 
 use crate::modules::{Module, bytes};
 
@@ -56,7 +58,10 @@ fn unwind_sections(module: &Module) -> Option<ExplicitModuleSectionInfo<&'static
         return None;
     }
     let offset = i32::from_le_bytes(header_bytes[4..8].try_into().ok()?);
-    let start = header.start.wrapping_add(4).wrapping_add_signed(i64::from(offset));
+    let start = header
+        .start
+        .wrapping_add(4)
+        .wrapping_add_signed(i64::from(offset));
     let frames = start..module.load_segment_at(start)?.end;
     // SAFETY: as above; the range ends with its loaded segment.
     let frame_bytes = unsafe { bytes(&frames) };
@@ -82,14 +87,21 @@ pub(crate) fn capture(cache: &mut Cache, entry: Entry, top: u64, frames: &mut [u
         // SAFETY: between the tap's own frame and the upper end of this thread's stack everything is mapped.
         Ok(unsafe { (address as *const u64).read() })
     };
-    let Ok(mut return_address) = read_stack(entry.sp) else { return 0 };
+    let Ok(mut return_address) = read_stack(entry.sp) else {
+        return 0;
+    };
     let mut registers = UnwindRegsX86_64::new(return_address, entry.sp + 8, entry.bp);
     let mut len = 0;
     while len < MAX_FRAMES && !stacks.own_code.contains(&return_address) {
         frames[len] = return_address;
         len += 1;
-        let Some(frame) = FrameAddress::from_return_address(return_address) else { break };
-        match stacks.unwinder.unwind_frame(frame, &mut registers, cache, &mut read_stack) {
+        let Some(frame) = FrameAddress::from_return_address(return_address) else {
+            break;
+        };
+        match stacks
+            .unwinder
+            .unwind_frame(frame, &mut registers, cache, &mut read_stack)
+        {
             Ok(Some(next)) => return_address = next,
             _ => break,
         }

@@ -13,11 +13,17 @@ pub enum ClockSource {
 impl ClockSource {
     /// The best source of this machine.
     pub fn detect() -> ClockSource {
-        if tsc_is_invariant() { ClockSource::Tsc } else { ClockSource::Monotonic }
+        if tsc_is_invariant() {
+            ClockSource::Tsc
+        } else {
+            ClockSource::Monotonic
+        }
     }
 
     pub fn from_word(word: u64) -> Option<ClockSource> {
-        [ClockSource::Tsc, ClockSource::Monotonic].into_iter().find(|source| *source as u64 == word)
+        [ClockSource::Tsc, ClockSource::Monotonic]
+            .into_iter()
+            .find(|source| *source as u64 == word)
     }
 
     pub fn name(self) -> &'static str {
@@ -39,7 +45,10 @@ impl ClockSource {
 
 /// `CLOCK_MONOTONIC` in ns.
 pub fn monotonic_ns() -> u64 {
-    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut now = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     // SAFETY: `now` is a valid timespec to write to; this clock exists on every Linux.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
@@ -78,14 +87,18 @@ pub struct TickRate {
 
 impl TickRate {
     /// One tick is one nanosecond.
-    pub const NANOSECONDS: TickRate = TickRate { ns_per_tick_q32: 1 << 32 };
+    pub const NANOSECONDS: TickRate = TickRate {
+        ns_per_tick_q32: 1 << 32,
+    };
 
     /// From two readings of both clocks, (ticks, ns) each. None if they are too close to tell a rate.
     pub fn between(first: (u64, u64), second: (u64, u64)) -> Option<TickRate> {
         let ticks = second.0.checked_sub(first.0).filter(|&ticks| ticks > 1000)?;
         let ns = second.1.checked_sub(first.1).filter(|&ns| ns > 1000)?;
         let rate = (u128::from(ns) << 32) / u128::from(ticks);
-        Some(TickRate { ns_per_tick_q32: u64::try_from(rate).ok()? })
+        Some(TickRate {
+            ns_per_tick_q32: u64::try_from(rate).ok()?,
+        })
     }
 
     #[inline]
@@ -101,7 +114,11 @@ pub fn simultaneous_reading(source: ClockSource) -> (u64, u64) {
             let before = source.ticks();
             let ns = monotonic_ns();
             let after = source.ticks();
-            (after.saturating_sub(before), before + after.saturating_sub(before) / 2, ns)
+            (
+                after.saturating_sub(before),
+                before + after.saturating_sub(before) / 2,
+                ns,
+            )
         })
         .min()
         .map(|(_, ticks, ns)| (ticks, ns))

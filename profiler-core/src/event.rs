@@ -95,9 +95,15 @@ pub enum Outcome {
 
 impl Outcome {
     pub fn from_aux(aux: u16) -> Option<Outcome> {
-        [Outcome::Pending, Outcome::Ready, Outcome::Panicked, Outcome::Cancelled, Outcome::Freed]
-            .get(usize::from(aux))
-            .copied()
+        [
+            Outcome::Pending,
+            Outcome::Ready,
+            Outcome::Panicked,
+            Outcome::Cancelled,
+            Outcome::Freed,
+        ]
+        .get(usize::from(aux))
+        .copied()
     }
 }
 

@@ -19,3 +19,5 @@ pub mod ring;
 pub mod slots;
 pub mod stack_table;
 mod sync;
+#[cfg(not(loom))]
+pub mod view;

@@ -110,12 +110,22 @@ unsafe impl Sync for Region {}
 impl Region {
     /// Makes a new, empty region and the anonymous file behind it. `ring_words` (a power of two) is for tests
     /// that want losses; None means the full size.
-    pub fn create(token: u64, clock: ClockSource, ring_words: Option<usize>) -> Result<(Region, File), RegionError> {
+    pub fn create(
+        token: u64,
+        clock: ClockSource,
+        ring_words: Option<usize>,
+    ) -> Result<(Region, File), RegionError> {
         let file = create_memfd()?;
         let layout_size = size_of::<Layout>() as u64;
-        file.set_len(layout_size).map_err(|source| RegionError::System { step: "sized", source })?;
+        file.set_len(layout_size).map_err(|source| RegionError::System {
+            step: "sized",
+            source,
+        })?;
         let region = Region::map(&file)?;
-        let ring_words = ring_words.unwrap_or(RING_WORDS).clamp(16, RING_WORDS).next_power_of_two();
+        let ring_words = ring_words
+            .unwrap_or(RING_WORDS)
+            .clamp(16, RING_WORDS)
+            .next_power_of_two();
         let header = region.base.as_ptr().cast::<Header>();
         // SAFETY: the mapping holds a whole `Layout`, begins with its header, is zeroed, and nobody else has it yet;
         // only plain words are written, each within the header.
@@ -133,7 +143,10 @@ impl Region {
 
     /// Maps a region made by another process, after checking that it is one and the right one.
     pub fn open(file: &File, token: u64) -> Result<Region, RegionError> {
-        let metadata = file.metadata().map_err(|source| RegionError::System { step: "examined", source })?;
+        let metadata = file.metadata().map_err(|source| RegionError::System {
+            step: "examined",
+            source,
+        })?;
         if !metadata.is_file() || metadata.len() != size_of::<Layout>() as u64 {
             return Err(RegionError::Foreign);
         }
@@ -143,10 +156,15 @@ impl Region {
             return Err(RegionError::Foreign);
         }
         if header.layout_version != LAYOUT_VERSION {
-            return Err(RegionError::OtherLayout { found: header.layout_version });
+            return Err(RegionError::OtherLayout {
+                found: header.layout_version,
+            });
         }
         let ring_words = header.ring_words as usize;
-        if !ring_words.is_power_of_two() || ring_words > RING_WORDS || ClockSource::from_word(header.clock).is_none() {
+        if !ring_words.is_power_of_two()
+            || ring_words > RING_WORDS
+            || ClockSource::from_word(header.clock).is_none()
+        {
             return Err(RegionError::Foreign);
         }
         Ok(region)
@@ -165,7 +183,10 @@ impl Region {
             )
         };
         if base == libc::MAP_FAILED {
-            return Err(RegionError::System { step: "mapped", source: io::Error::last_os_error() });
+            return Err(RegionError::System {
+                step: "mapped",
+                source: io::Error::last_os_error(),
+            });
         }
         // SAFETY: exactly the mapping just made. A failure changes nothing but the size of core dumps.
         unsafe { libc::madvise(base, size_of::<Layout>(), libc::MADV_DONTDUMP) };
@@ -223,7 +244,11 @@ impl Region {
 
     /// Events dropped so far in all rings.
     pub fn events_lost(&self) -> u64 {
-        self.layout().threads.iter().map(|thread| thread.ring.lost()).sum()
+        self.layout()
+            .threads
+            .iter()
+            .map(|thread| thread.ring.lost())
+            .sum()
     }
 
     /// A ring for the calling thread of the process in `process`; None (counted) if there are too many threads.
@@ -234,7 +259,9 @@ impl Region {
         };
         let thread = &self.layout().threads[slot];
         thread.owner.store(process as u64 + 1, Ordering::Relaxed);
-        self.header().thread_slots_used.fetch_max(slot as u64 + 1, Ordering::Relaxed);
+        self.header()
+            .thread_slots_used
+            .fetch_max(slot as u64 + 1, Ordering::Relaxed);
         Some((slot, Producer::new(&thread.ring, self.ring(slot))))
     }
 
@@ -289,13 +316,22 @@ impl Region {
 
     /// Process slots that are taken, each with its pid (0 for an instant after it was claimed).
     pub fn processes(&self) -> impl Iterator<Item = (usize, u32)> + '_ {
-        self.header().process_bits.iter().enumerate().flat_map(move |(at, bits)| {
-            let bits = bits.load(Ordering::Acquire);
-            (0..64)
-                .filter(move |bit| bits & 1 << bit != 0)
-                .map(move |bit| at * 64 + bit)
-                .map(|slot| (slot, self.layout().processes[slot].pid.load(Ordering::Acquire) as u32))
-        })
+        self.header()
+            .process_bits
+            .iter()
+            .enumerate()
+            .flat_map(move |(at, bits)| {
+                let bits = bits.load(Ordering::Acquire);
+                (0..64)
+                    .filter(move |bit| bits & 1 << bit != 0)
+                    .map(move |bit| at * 64 + bit)
+                    .map(|slot| {
+                        (
+                            slot,
+                            self.layout().processes[slot].pid.load(Ordering::Acquire) as u32,
+                        )
+                    })
+            })
     }
 
     /// What the process in a slot said of itself; None as long as it has not.
@@ -306,7 +342,10 @@ impl Region {
             return None;
         }
         let words = process.message.iter().take(len.div_ceil(8));
-        let bytes: Vec<u8> = words.flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes()).take(len).collect();
+        let bytes: Vec<u8> = words
+            .flat_map(|word| word.load(Ordering::Relaxed).to_le_bytes())
+            .take(len)
+            .collect();
         postcard::from_bytes(&bytes).ok()
     }
 
@@ -336,7 +375,10 @@ fn create_memfd() -> Result<File, RegionError> {
     // SAFETY: the name is a C string. Anonymous memory has no name in any file system, so nobody can guess it.
     let fd = unsafe { libc::memfd_create(c"asyncprof".as_ptr(), libc::MFD_CLOEXEC) };
     if fd < 0 {
-        return Err(RegionError::System { step: "made", source: io::Error::last_os_error() });
+        return Err(RegionError::System {
+            step: "made",
+            source: io::Error::last_os_error(),
+        });
     }
     // SAFETY: a new descriptor that nobody else owns.
     Ok(unsafe { File::from_raw_fd(fd) })
@@ -352,14 +394,24 @@ mod tests {
         let (recorder, file) = Region::create(7, ClockSource::detect(), None).unwrap();
         let app = Region::open(&file, 7).unwrap();
         let process = app.claim_process(42).unwrap();
-        let info = ProcessInfo { pid: 42, executable: "/bin/app".into(), ..Default::default() };
+        let info = ProcessInfo {
+            pid: 42,
+            executable: "/bin/app".into(),
+            ..Default::default()
+        };
         app.publish_process(process, info.clone());
         assert_eq!(recorder.process_info(process), Some(info));
         assert_eq!(recorder.processes().collect::<Vec<_>>(), [(process, 42)]);
 
         let (slot, mut producer) = app.claim_thread(process).unwrap();
         let stack = app.stacks().intern(&[1, 2, 3]);
-        let event = Event { kind: Kind::Spawn, ticks: app.now(), subject: 0x1000, aux: 0, value: u64::from(stack) };
+        let event = Event {
+            kind: Kind::Spawn,
+            ticks: app.now(),
+            subject: 0x1000,
+            aux: 0,
+            value: u64::from(stack),
+        };
         producer.push(event);
         let mut seen = Vec::new();
         recorder.consumer(slot).drain(|event| seen.push(event)).unwrap();
@@ -370,7 +422,11 @@ mod tests {
 
         recorder.release_process(process);
         assert_eq!(recorder.processes().count(), 0);
-        assert_eq!(app.claim_thread(0).unwrap().0, slot, "the killed process's ring is free again");
+        assert_eq!(
+            app.claim_thread(0).unwrap().0,
+            slot,
+            "the killed process's ring is free again"
+        );
     }
 
     #[test]
@@ -385,8 +441,17 @@ mod tests {
     fn a_message_too_long_loses_its_last_modules() {
         let (region, _file) = Region::create(7, ClockSource::Monotonic, None).unwrap();
         let slot = region.claim_process(1).unwrap();
-        let module = crate::process_info::ModuleInfo { path: "x".repeat(1000), ..Default::default() };
-        region.publish_process(slot, ProcessInfo { modules: vec![module; 100], ..Default::default() });
+        let module = crate::process_info::ModuleInfo {
+            path: "x".repeat(1000),
+            ..Default::default()
+        };
+        region.publish_process(
+            slot,
+            ProcessInfo {
+                modules: vec![module; 100],
+                ..Default::default()
+            },
+        );
         let kept = region.process_info(slot).unwrap().modules.len();
         assert!((60..=65).contains(&kept), "{kept}");
     }

@@ -58,7 +58,13 @@ impl<'a> Producer<'a> {
     pub fn new(control: &'a RingControl, words: &'a [AtomicU64]) -> Self {
         assert!(words.len().is_power_of_two(), "a ring holds a power of two words");
         let head = control.head.load(Ordering::Relaxed);
-        Producer { control, words, head, tail: control.tail.load(Ordering::Acquire), untold: 0 }
+        Producer {
+            control,
+            words,
+            head,
+            tail: control.tail.load(Ordering::Acquire),
+            untold: 0,
+        }
     }
 
     /// Writes the event, or counts it as lost.
@@ -109,7 +115,13 @@ impl<'a> Producer<'a> {
             return;
         }
         self.tail = self.head;
-        let pad = Event { kind: Kind::Pad, ticks: 0, subject: 0, aux: 0, value: 0 };
+        let pad = Event {
+            kind: Kind::Pad,
+            ticks: 0,
+            subject: 0,
+            aux: 0,
+            value: 0,
+        };
         self.words[(self.head & mask) as usize].store(pad.encode()[0], Ordering::Relaxed);
         self.head = (self.head | mask) + 1;
         self.control.head.store(self.head, Ordering::Release);
@@ -117,7 +129,13 @@ impl<'a> Producer<'a> {
 
     #[cold]
     fn tell_gap(&mut self, ticks: u64) -> bool {
-        let told = self.write(Event { kind: Kind::Gap, ticks, subject: 0, aux: 0, value: self.untold });
+        let told = self.write(Event {
+            kind: Kind::Gap,
+            ticks,
+            subject: 0,
+            aux: 0,
+            value: self.untold,
+        });
         if told {
             self.untold = 0;
         }
@@ -199,11 +217,20 @@ mod tests {
     use proptest::prelude::*;
 
     fn ring(words: usize) -> (RingControl, Vec<AtomicU64>) {
-        (RingControl::new(), (0..words).map(|_| AtomicU64::new(0)).collect())
+        (
+            RingControl::new(),
+            (0..words).map(|_| AtomicU64::new(0)).collect(),
+        )
     }
 
     fn event(kind: Kind, ticks: u64) -> Event {
-        Event { kind, ticks, subject: 64, aux: 3, value: if kind.words() == 3 { 9 } else { 0 } }
+        Event {
+            kind,
+            ticks,
+            subject: 64,
+            aux: 3,
+            value: if kind.words() == 3 { 9 } else { 0 },
+        }
     }
 
     proptest! {

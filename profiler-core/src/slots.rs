@@ -23,7 +23,8 @@ impl<'a> Slots<'a> {
             let mut seen = bits.load(Ordering::Relaxed);
             while seen != u64::MAX {
                 let bit = seen.trailing_ones();
-                match bits.compare_exchange_weak(seen, seen | 1 << bit, Ordering::Acquire, Ordering::Relaxed) {
+                match bits.compare_exchange_weak(seen, seen | 1 << bit, Ordering::Acquire, Ordering::Relaxed)
+                {
                     Ok(_) => return Some(word * 64 + bit as usize),
                     Err(now) => seen = now,
                 }

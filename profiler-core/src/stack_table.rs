@@ -25,7 +25,10 @@ pub struct StackControl {
 impl StackControl {
     #[cfg(any(test, loom))]
     pub(crate) fn new() -> Self {
-        StackControl { used: AtomicU64::new(0), lost: AtomicU64::new(0) }
+        StackControl {
+            used: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+        }
     }
 
     pub fn lost(&self) -> u64 {
@@ -44,8 +47,15 @@ pub struct StackTable<'a> {
 impl<'a> StackTable<'a> {
     /// `index.len()` is a power of two, `arena.len()` below 2³².
     pub fn new(control: &'a StackControl, index: &'a [AtomicU64], arena: &'a [AtomicU64]) -> Self {
-        assert!(index.len().is_power_of_two() && arena.len() < 1 << 32, "stack table of an impossible size");
-        StackTable { control, index, arena }
+        assert!(
+            index.len().is_power_of_two() && arena.len() < 1 << 32,
+            "stack table of an impossible size"
+        );
+        StackTable {
+            control,
+            index,
+            arena,
+        }
     }
 
     /// The number of this stack (return addresses, leaf first), entered if it is new; 0 if it is empty or the
@@ -85,7 +95,13 @@ impl<'a> StackTable<'a> {
     pub fn read(&self, number: u32, out: &mut Vec<u64>) {
         out.clear();
         let at = number as usize;
-        let Some(len) = self.arena.get(at).map(|word| word.load(Ordering::Relaxed) as usize) else { return };
+        let Some(len) = self
+            .arena
+            .get(at)
+            .map(|word| word.load(Ordering::Relaxed) as usize)
+        else {
+            return;
+        };
         if at == 0 || len > MAX_FRAMES {
             return;
         }
@@ -96,10 +112,18 @@ impl<'a> StackTable<'a> {
 
     fn holds(&self, number: u32, frames: &[u64]) -> bool {
         let at = number as usize;
-        self.arena.get(at).is_some_and(|len| len.load(Ordering::Relaxed) == frames.len() as u64)
-            && self.arena.get(at + 1..at + 1 + frames.len()).is_some_and(|words| {
-                words.iter().zip(frames).all(|(word, frame)| word.load(Ordering::Relaxed) == *frame)
-            })
+        self.arena
+            .get(at)
+            .is_some_and(|len| len.load(Ordering::Relaxed) == frames.len() as u64)
+            && self
+                .arena
+                .get(at + 1..at + 1 + frames.len())
+                .is_some_and(|words| {
+                    words
+                        .iter()
+                        .zip(frames)
+                        .all(|(word, frame)| word.load(Ordering::Relaxed) == *frame)
+                })
     }
 
     /// Writes the frames into the arena, not yet visible to anyone; 0 if there is no room.

@@ -64,7 +64,9 @@ struct Found {
 /// Patches the tokio in the program, if there is one that we know.
 pub(crate) fn attach(program: &Module, allow_unknown_version: bool) -> Tap {
     let refused = |reason: String| Tap::Refused { reason };
-    let Ok(file) = ElfFile::open(&program.path) else { return Tap::NoRuntime };
+    let Ok(file) = ElfFile::open(&program.path) else {
+        return Tap::NoRuntime;
+    };
     let version = Version::in_program(program);
     let Some(functions) = file.functions() else {
         return match version {
@@ -103,20 +105,33 @@ pub(crate) fn attach(program: &Module, allow_unknown_version: bool) -> Tap {
             found.push((range, tables));
         }
     }
-    let tasks: Vec<u64> = found.iter().flat_map(|(_, found)| found.task_tables.iter().copied()).collect();
-    let wakers: Vec<_> = found.iter().flat_map(|(_, found)| found.waker_tables.iter().copied()).collect();
+    let tasks: Vec<u64> = found
+        .iter()
+        .flat_map(|(_, found)| found.task_tables.iter().copied())
+        .collect();
+    let wakers: Vec<_> = found
+        .iter()
+        .flat_map(|(_, found)| found.waker_tables.iter().copied())
+        .collect();
     if tasks.is_empty() {
-        return refused(format!("it holds tokio {version}, but no task table was found: it spawns no task, or its \
-                                build hides tokio's functions"));
+        return refused(format!(
+            "it holds tokio {version}, but no task table was found: it spawns no task, or its \
+                                build hides tokio's functions"
+        ));
     }
     if !wakers.iter().any(|(_, kind)| *kind == WakerKind::Task) || wakers.len() > MAX_WAKER_TABLES {
-        return refused(format!("it holds tokio {version} with {} waker tables, and its task waker's could not be \
-                                told; please report this program's build settings", wakers.len()));
+        return refused(format!(
+            "it holds tokio {version} with {} waker tables, and its task waker's could not be \
+                                told; please report this program's build settings",
+            wakers.len()
+        ));
     }
     match install(found, version) {
-        Ok(task_tables) => {
-            Tap::Tokio { version: version.to_string(), task_tables, waker_tables: wakers.len() as u32 }
-        }
+        Ok(task_tables) => Tap::Tokio {
+            version: version.to_string(),
+            task_tables,
+            waker_tables: wakers.len() as u32,
+        },
         Err(error) => refused(format!("its tables could not be made writable: {error}")),
     }
 }
@@ -130,7 +145,10 @@ fn roles(functions: &[(&[u8], u64)], bias: u64) -> HashMap<u64, u16> {
         if crate_name.find(mangled).is_none() {
             continue;
         }
-        let Some(name) = std::str::from_utf8(mangled).ok().and_then(|m| rustc_demangle::try_demangle(m).ok()) else {
+        let Some(name) = std::str::from_utf8(mangled)
+            .ok()
+            .and_then(|m| rustc_demangle::try_demangle(m).ok())
+        else {
             continue;
         };
         let name = format!("{name:#}");
@@ -147,9 +165,14 @@ fn roles(functions: &[(&[u8], u64)], bias: u64) -> HashMap<u64, u16> {
 fn constant_data(program: &Module) -> Vec<Range<u64>> {
     let relocated = program.segment(libc::PT_GNU_RELRO, 0);
     let read_only = program.segments.iter().filter(|segment| {
-        program.bias == 0 && segment.p_type == libc::PT_LOAD && segment.p_flags & (libc::PF_W | libc::PF_X) == 0
+        program.bias == 0
+            && segment.p_type == libc::PT_LOAD
+            && segment.p_flags & (libc::PF_W | libc::PF_X) == 0
     });
-    relocated.into_iter().chain(read_only.map(|segment| program.range_of(segment))).collect()
+    relocated
+        .into_iter()
+        .chain(read_only.map(|segment| program.range_of(segment)))
+        .collect()
 }
 
 fn scan(range: &Range<u64>, roles: &HashMap<u64, u16>, program: &Module) -> Found {
@@ -158,12 +181,23 @@ fn scan(range: &Range<u64>, roles: &HashMap<u64, u16>, program: &Module) -> Foun
         return Found::default();
     };
     // The protected range ends with a page in memory, but its last part may lie beyond the file's data.
-    let Some(mapped) = program.load_segment_at(range.start) else { return Found::default() };
+    let Some(mapped) = program.load_segment_at(range.start) else {
+        return Found::default();
+    };
     let range = range.start.next_multiple_of(8)..range.end.min(mapped.end) & !7;
     // SAFETY: mapped and readable for the life of the process; nobody writes to it while we look.
-    let words: &[u64] =
-        unsafe { std::slice::from_raw_parts(range.start as *const u64, ((range.end - range.start) / 8) as usize) };
-    let has = |at: usize, role: u16| words.get(at).and_then(|word| roles.get(word)).is_some_and(|r| r & role != 0);
+    let words: &[u64] = unsafe {
+        std::slice::from_raw_parts(
+            range.start as *const u64,
+            ((range.end - range.start) / 8) as usize,
+        )
+    };
+    let has = |at: usize, role: u16| {
+        words
+            .get(at)
+            .and_then(|word| roles.get(word))
+            .is_some_and(|r| r & role != 0)
+    };
     let mut found = Found::default();
     for (at, word) in words.iter().enumerate() {
         if *word < low || *word > high {
@@ -174,7 +208,9 @@ fn scan(range: &Range<u64>, roles: &HashMap<u64, u16>, program: &Module) -> Foun
             && has(at + slot::SCHEDULE as usize, role::SCHEDULE)
             && has(at + slot::DEALLOC as usize, role::DEALLOC)
             && has(at + slot::SHUTDOWN as usize, role::SHUTDOWN)
-            && words.get(at + slot::ID_OFFSET as usize).is_some_and(|offset| (32..4096).contains(offset) && offset % 8 == 0);
+            && words
+                .get(at + slot::ID_OFFSET as usize)
+                .is_some_and(|offset| (32..4096).contains(offset) && offset % 8 == 0);
         if is_task_table {
             found.task_tables.push(address);
         }
@@ -203,13 +239,26 @@ fn install(found: Vec<(Range<u64>, Found)>, version: Version) -> std::io::Result
             task_tables.push(unsafe { task_table(address, index) });
             words.extend([
                 (address + slot::POLL * 8, task_taps::poll as *const () as u64),
-                (address + slot::SCHEDULE * 8, task_taps::schedule as *const () as u64),
-                (address + slot::DEALLOC * 8, task_taps::dealloc as *const () as u64),
-                (address + slot::SHUTDOWN * 8, task_taps::shutdown as *const () as u64),
+                (
+                    address + slot::SCHEDULE * 8,
+                    task_taps::schedule as *const () as u64,
+                ),
+                (
+                    address + slot::DEALLOC * 8,
+                    task_taps::dealloc as *const () as u64,
+                ),
+                (
+                    address + slot::SHUTDOWN * 8,
+                    task_taps::shutdown as *const () as u64,
+                ),
             ]);
         }
         for (address, kind) in found.waker_tables {
-            let tag_mask = if kind == WakerKind::Task { version.task_tag_mask() } else { ROOT_TAG_MASK };
+            let tag_mask = if kind == WakerKind::Task {
+                version.task_tag_mask()
+            } else {
+                ROOT_TAG_MASK
+            };
             // SAFETY: `scan` has seen a whole waker table here.
             let _ = WAKER_TABLES[wakers].set(unsafe { waker_table(address, kind, tag_mask) });
             let taps = &waker_taps::TAPS[wakers];
@@ -223,7 +272,9 @@ fn install(found: Vec<(Range<u64>, Found)>, version: Version) -> std::io::Result
         }
         patches.push((range, words));
     }
-    let infos = task_tables.iter().map(|table: &TaskTable| TaskTableInfo { poll_address: table.poll as *const () as u64 });
+    let infos = task_tables.iter().map(|table: &TaskTable| TaskTableInfo {
+        poll_address: table.poll as *const () as u64,
+    });
     let infos = infos.collect();
     let _ = TASK_TABLES.set(TaskTables::new(task_tables));
     for (range, words) in patches {

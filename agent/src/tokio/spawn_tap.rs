@@ -34,7 +34,11 @@ mod preload {
     /// As for the C library's.
     #[unsafe(naked)]
     #[unsafe(no_mangle)]
-    pub(crate) unsafe extern "C" fn posix_memalign(_out: *mut *mut c_void, _align: usize, _size: usize) -> c_int {
+    pub(crate) unsafe extern "C" fn posix_memalign(
+        _out: *mut *mut c_void,
+        _align: usize,
+        _size: usize,
+    ) -> c_int {
         naked_asm!("mov rcx, rsp", "mov r8, rbp", "jmp {tap}", tap = sym memalign_tap)
     }
 

@@ -68,14 +68,20 @@ impl TaskTables {
             }
             buckets[bucket] = index as u16 + 1;
         }
-        TaskTables { tables, buckets, header_offset: AtomicU64::new(USUAL_HEADER_OFFSET) }
+        TaskTables {
+            tables,
+            buckets,
+            header_offset: AtomicU64::new(USUAL_HEADER_OFFSET),
+        }
     }
 
     #[inline]
     fn get(&self, address: u64) -> Option<&TaskTable> {
         let mut bucket = bucket_of(address, self.buckets.len());
         loop {
-            let table = self.tables.get(usize::from(*self.buckets.get(bucket)?).checked_sub(1)?)?;
+            let table = self
+                .tables
+                .get(usize::from(*self.buckets.get(bucket)?).checked_sub(1)?)?;
             if table.address == address {
                 return Some(table);
             }

@@ -41,7 +41,9 @@ pub(super) unsafe fn is_notified_or_complete(task: u64) -> bool {
 #[inline]
 unsafe fn table_of(task: u64) -> &'static TaskTable {
     // SAFETY: the caller's promise.
-    let table = TASK_TABLES.get().and_then(|tables| unsafe { tables.of_task(task) });
+    let table = TASK_TABLES
+        .get()
+        .and_then(|tables| unsafe { tables.of_task(task) });
     match table {
         Some(table) => table,
         // tokio found us in the table that the header points to, and every table that holds us is known.

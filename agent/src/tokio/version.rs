@@ -39,7 +39,10 @@ impl Version {
                 }
             }
         }
-        mentions.into_iter().max_by_key(|&(version, count)| (count, version)).map(|(version, _)| version)
+        mentions
+            .into_iter()
+            .max_by_key(|&(version, count)| (count, version))
+            .map(|(version, _)| version)
     }
 
     pub(crate) fn is_known(self) -> bool {
@@ -66,7 +69,11 @@ fn parse(text: &[u8]) -> Option<Version> {
     }
     let mut parts = std::str::from_utf8(&text[..end]).ok()?.split(['.', '-', '+']);
     let mut number = || parts.next()?.parse().ok();
-    Some(Version { major: number()?, minor: number()?, patch: number()? })
+    Some(Version {
+        major: number()?,
+        minor: number()?,
+        patch: number()?,
+    })
 }
 
 #[cfg(test)]
@@ -81,7 +88,13 @@ mod tests {
         assert_eq!(version.task_tag_mask(), 127);
         assert!(!parse(b"1.20.6/src/x").unwrap().is_known());
         assert!(!parse(b"2.30.0/src/x").unwrap().is_known());
-        for other in ["util-0.7.1/src/", "1.54.1/lib", "1.54", "macros-2.7.2/src/", "x.y.z/src/"] {
+        for other in [
+            "util-0.7.1/src/",
+            "1.54.1/lib",
+            "1.54",
+            "macros-2.7.2/src/",
+            "x.y.z/src/",
+        ] {
             assert_eq!(parse(other.as_bytes()), None, "{other}");
         }
     }

@@ -43,7 +43,12 @@ pub(super) static TAPS: [Taps; super::tables::MAX_WAKER_TABLES] = [
 ];
 
 const fn taps<const N: usize>() -> Taps {
-    Taps { clone: clone::<N>, wake: wake::<N>, wake_by_ref: wake_by_ref::<N>, drop: drop::<N> }
+    Taps {
+        clone: clone::<N>,
+        wake: wake::<N>,
+        wake_by_ref: wake_by_ref::<N>,
+        drop: drop::<N>,
+    }
 }
 
 #[unsafe(naked)]

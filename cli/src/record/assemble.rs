@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, HashMap};
 use asyncprof_core::aggregate::{RawGroup, RawRow, RawStack, RawWaker, WINDOW_NS};
 use asyncprof_core::process_info::{ProcessInfo, Tap};
 use asyncprof_core::profile::{
-    Frame, FrameId, Function, Group, GroupId, LONGEST_POLLS, LongPoll, Meta, Module, ModuleId, Process, ProcessId,
-    Profile, Quality, Row, StackId, StringId, TaskKind, Waker, WakerId,
+    Frame, FrameId, Function, Group, GroupId, LONGEST_POLLS, LongPoll, Meta, Module, ModuleId, Process,
+    ProcessId, Profile, Quality, Row, StackId, StringId, TaskKind, Waker, WakerId,
 };
 use asyncprof_core::region::Region;
 
@@ -83,9 +83,15 @@ impl<'a> Assembler<'a> {
     fn processes(&mut self) {
         for info in &self.recorded.processes {
             let (runtime, task_tables, waker_tables) = match &info.tap {
-                Tap::Tokio { version, task_tables, waker_tables } => {
-                    (format!("tokio {version}"), task_tables.len() as u32, *waker_tables)
-                }
+                Tap::Tokio {
+                    version,
+                    task_tables,
+                    waker_tables,
+                } => (
+                    format!("tokio {version}"),
+                    task_tables.len() as u32,
+                    *waker_tables,
+                ),
                 Tap::NoRuntime | Tap::Refused { .. } => Default::default(),
             };
             self.profile.processes.push(Process {
@@ -103,7 +109,15 @@ impl<'a> Assembler<'a> {
     fn groups(&mut self) {
         for raw in &self.recorded.raw.groups {
             let spawn_stack = self.stack(raw.spawn_stack);
-            let RawGroup { process, is_root, tasks, completed, cancelled, panicked, .. } = *raw;
+            let RawGroup {
+                process,
+                is_root,
+                tasks,
+                completed,
+                cancelled,
+                panicked,
+                ..
+            } = *raw;
             self.profile.groups.push(Group {
                 process: ProcessId(process),
                 name: StringId(0),
@@ -122,16 +136,29 @@ impl<'a> Assembler<'a> {
         for raw in &self.recorded.raw.wakers {
             let waker = match *raw {
                 RawWaker::Unknown => Waker::Unknown,
-                RawWaker::Seen { group: None, stack } => Waker::Thread { stack: self.stack(stack) },
-                RawWaker::Seen { group: Some(group), stack } => {
-                    Waker::Task { group: GroupId(group.group), stack: self.stack(stack) }
-                }
+                RawWaker::Seen { group: None, stack } => Waker::Thread {
+                    stack: self.stack(stack),
+                },
+                RawWaker::Seen {
+                    group: Some(group),
+                    stack,
+                } => Waker::Task {
+                    group: GroupId(group.group),
+                    stack: self.stack(stack),
+                },
             };
             self.profile.wakers.push(waker);
         }
         for raw in &self.recorded.raw.rows {
             let stack = self.stack(raw.stack);
-            let RawRow { group, state, waker, open_episodes, ref stats, .. } = *raw;
+            let RawRow {
+                group,
+                state,
+                waker,
+                open_episodes,
+                ref stats,
+                ..
+            } = *raw;
             self.profile.rows.push(Row {
                 group: GroupId(group.group),
                 stack,
@@ -147,7 +174,14 @@ impl<'a> Assembler<'a> {
     fn longest_polls(&mut self) {
         for raw in &self.recorded.raw.longest_polls {
             let number = raw.stack;
-            let stack = if number == 0 { RawStack::default() } else { RawStack { process: raw.group.process, number } };
+            let stack = if number == 0 {
+                RawStack::default()
+            } else {
+                RawStack {
+                    process: raw.group.process,
+                    number,
+                }
+            };
             let stack = self.stack(stack);
             self.profile.longest_polls.push(LongPoll {
                 group: GroupId(raw.group.group),
@@ -167,7 +201,11 @@ impl<'a> Assembler<'a> {
         self.region.stacks().read(raw.number, &mut addresses);
         let recorded = self.recorded;
         let process = recorded.processes.get(raw.process as usize);
-        let frames = addresses.iter().rev().map(|&address| self.frame(process, address)).collect();
+        let frames = addresses
+            .iter()
+            .rev()
+            .map(|&address| self.frame(process, address))
+            .collect();
         let id = StackId(self.profile.stacks.len() as u32);
         self.profile.stacks.push(frames);
         self.stacks.insert(raw, id);
@@ -186,7 +224,11 @@ impl<'a> Assembler<'a> {
             return id;
         }
         let id = FrameId(self.profile.frames.len() as u32);
-        self.profile.frames.push(Frame { module: key.0, address: key.1, functions: Vec::new() });
+        self.profile.frames.push(Frame {
+            module: key.0,
+            address: key.1,
+            functions: Vec::new(),
+        });
         self.frames.insert(key, id);
         id
     }
@@ -196,7 +238,10 @@ impl<'a> Assembler<'a> {
             return id;
         }
         let id = ModuleId(self.profile.modules.len() as u32);
-        self.profile.modules.push(Module { path: path.to_owned(), build_id: String::new() });
+        self.profile.modules.push(Module {
+            path: path.to_owned(),
+            build_id: String::new(),
+        });
         self.modules.insert(path.to_owned(), id);
         id
     }
@@ -211,7 +256,9 @@ impl<'a> Assembler<'a> {
         for (module, mut frames) in by_module {
             frames.sort_unstable();
             let path = self.profile.modules[module.index()].path.clone();
-            let Some(file) = self.recorded.files.get(&path) else { continue };
+            let Some(file) = self.recorded.files.get(&path) else {
+                continue;
+            };
             let addresses: Vec<u64> = frames.iter().map(|&(address, _)| address).collect();
             let read = ObjectFile::from_file(file, path.as_ref()).and_then(|object| {
                 self.profile.modules[module.index()].build_id = object.build_id();
@@ -220,7 +267,10 @@ impl<'a> Assembler<'a> {
             let symbols = match read {
                 Ok(symbols) => symbols,
                 Err(error) => {
-                    self.profile.quality.notes.push(format!("{path}: its functions have no names: {error}"));
+                    self.profile
+                        .quality
+                        .notes
+                        .push(format!("{path}: its functions have no names: {error}"));
                     continue;
                 }
             };
@@ -241,17 +291,25 @@ impl<'a> Assembler<'a> {
         let names = |profile: &Profile, stack: Option<&StackId>| -> Vec<String> {
             let frames = stack.map_or(&[][..], |stack| profile.stack(*stack));
             let functions = frames.iter().flat_map(|frame| &profile.frame(*frame).functions);
-            functions.map(|function| profile.string(function.name).to_owned()).collect()
+            functions
+                .map(|function| profile.string(function.name).to_owned())
+                .collect()
         };
         let any = |names: Vec<String>, part: &str| names.iter().any(|name| name.contains(part));
         let mut kinds = HashMap::new();
         for (&table, stack) in &raw.table_stacks {
-            if any(names(&self.profile, self.stacks.get(stack)), "tokio::runtime::blocking::") {
+            if any(
+                names(&self.profile, self.stacks.get(stack)),
+                "tokio::runtime::blocking::",
+            ) {
                 kinds.insert(table, TaskKind::Blocking);
             }
         }
         for (table, stack) in &raw.nested_tables {
-            if any(names(&self.profile, self.stacks.get(stack)), "tokio::runtime::scheduler::multi_thread") {
+            if any(
+                names(&self.profile, self.stacks.get(stack)),
+                "tokio::runtime::scheduler::multi_thread",
+            ) {
                 kinds.insert(*table, TaskKind::Worker);
             }
         }
@@ -271,7 +329,9 @@ impl<'a> Assembler<'a> {
         }
         let is_worker = |group: GroupId| profile.groups[group.index()].kind == TaskKind::Worker;
         profile.longest_polls.retain(|poll| !is_worker(poll.group));
-        profile.longest_polls.sort_by_key(|poll| (std::cmp::Reverse(poll.duration_ns), poll.started_ns));
+        profile
+            .longest_polls
+            .sort_by_key(|poll| (std::cmp::Reverse(poll.duration_ns), poll.started_ns));
         profile.longest_polls.truncate(LONGEST_POLLS);
     }
 
@@ -294,7 +354,10 @@ impl<'a> Assembler<'a> {
         quality.notes.append(&mut self.profile.quality.notes);
         for info in &self.recorded.processes {
             if let Tap::Refused { reason } = &info.tap {
-                quality.notes.push(format!("{} (process {}) ran unobserved: {reason}", info.executable, info.pid));
+                quality.notes.push(format!(
+                    "{} (process {}) ran unobserved: {reason}",
+                    info.executable, info.pid
+                ));
             }
         }
         if self.recorded.damaged_rings > 0 {

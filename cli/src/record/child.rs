@@ -68,7 +68,10 @@ pub(super) fn start(
 ) -> Result<Child, NotStartable> {
     use std::os::unix::process::CommandExt;
     let mut child = Command::new(path);
-    child.arg0(&command[0]).args(&command[1..]).envs(environment.iter().map(|(name, value)| (name, value)));
+    child
+        .arg0(&command[0])
+        .args(&command[1..])
+        .envs(environment.iter().map(|(name, value)| (name, value)));
     child.spawn().map_err(|error| NotStartable::NotExecutable {
         path: path.display().to_string(),
         why: match error.raw_os_error() {

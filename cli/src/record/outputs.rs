@@ -32,11 +32,24 @@ impl Outputs {
     /// `-o x.svg` asks for the picture only, `-o` anything else for the profile only, no `-o` for both.
     pub(super) fn new(asked: Option<&Path>) -> Outputs {
         match asked {
-            None => Outputs { profile: Some(DEFAULT_PROFILE.into()), picture: Some(DEFAULT_PICTURE.into()) },
-            Some(path) if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("svg")) => {
-                Outputs { profile: None, picture: Some(path.into()) }
+            None => Outputs {
+                profile: Some(DEFAULT_PROFILE.into()),
+                picture: Some(DEFAULT_PICTURE.into()),
+            },
+            Some(path)
+                if path
+                    .extension()
+                    .is_some_and(|extension| extension.eq_ignore_ascii_case("svg")) =>
+            {
+                Outputs {
+                    profile: None,
+                    picture: Some(path.into()),
+                }
             }
-            Some(path) => Outputs { profile: Some(path.into()), picture: None },
+            Some(path) => Outputs {
+                profile: Some(path.into()),
+                picture: None,
+            },
         }
     }
 
@@ -68,7 +81,9 @@ impl Outputs {
             write_or_rescue(path, DEFAULT_PROFILE, "profile", &mut said, save)
         });
         let picture_written = self.picture.as_ref().map(|path| {
-            write_or_rescue(path, DEFAULT_PICTURE, "flame graph", &mut said, |path| draw(profile, path))
+            write_or_rescue(path, DEFAULT_PICTURE, "flame graph", &mut said, |path| {
+                draw(profile, path)
+            })
         });
         if profile_written == Some(false) {
             saved = false;
@@ -76,14 +91,22 @@ impl Outputs {
         if picture_written == Some(false) && profile_written.is_none() {
             // The picture was all that was asked for: keep what it would have been drawn from.
             let save = |path: &Path| profile.save(path).map_err(anyhow::Error::from);
-            saved = write_or_rescue(&rescue_path(DEFAULT_PROFILE), DEFAULT_PROFILE, "profile", &mut said, save);
+            saved = write_or_rescue(
+                &rescue_path(DEFAULT_PROFILE),
+                DEFAULT_PROFILE,
+                "profile",
+                &mut said,
+                save,
+            );
         }
         (said, saved)
     }
 }
 
 fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    path.parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
 }
 
 /// Makes and removes a file in the folder.
@@ -127,10 +150,18 @@ fn write_or_rescue(
     write: impl Fn(&Path) -> Result<()>,
 ) -> bool {
     let Err(error) = write(path) else {
-        said.push(Said { text: format!("{what}: {}", path.display()), is_trouble: false });
+        said.push(Said {
+            text: format!("{what}: {}", path.display()),
+            is_trouble: false,
+        });
         return true;
     };
-    let mut trouble = |text| said.push(Said { text, is_trouble: true });
+    let mut trouble = |text| {
+        said.push(Said {
+            text,
+            is_trouble: true,
+        })
+    };
     // No picture of nothing is no loss.
     if error.is::<crate::render::EmptyProfile>() {
         trouble(format!("no {what}: {error}"));
@@ -139,11 +170,18 @@ fn write_or_rescue(
     let rescue = rescue_path(name);
     match write(&rescue) {
         Ok(()) => {
-            trouble(format!("{what} not written to {}: {error:#}; saved to {} instead", path.display(), rescue.display()));
+            trouble(format!(
+                "{what} not written to {}: {error:#}; saved to {} instead",
+                path.display(),
+                rescue.display()
+            ));
             true
         }
         Err(second) => {
-            trouble(format!("{what} lost: {error:#}; nor could it be saved to {}: {second:#}", rescue.display()));
+            trouble(format!(
+                "{what} lost: {error:#}; nor could it be saved to {}: {second:#}",
+                rescue.display()
+            ));
             false
         }
     }
@@ -155,15 +193,35 @@ mod tests {
 
     #[test]
     fn the_ending_of_the_path_tells_what_is_asked_for() {
-        assert_eq!(Outputs::new(Some("a.SVG".as_ref())), Outputs { profile: None, picture: Some("a.SVG".into()) });
-        assert_eq!(Outputs::new(Some("a.data".as_ref())), Outputs { profile: Some("a.data".into()), picture: None });
-        let both = Outputs { profile: Some("asyncprof.data".into()), picture: Some("flamegraph.svg".into()) };
+        assert_eq!(
+            Outputs::new(Some("a.SVG".as_ref())),
+            Outputs {
+                profile: None,
+                picture: Some("a.SVG".into())
+            }
+        );
+        assert_eq!(
+            Outputs::new(Some("a.data".as_ref())),
+            Outputs {
+                profile: Some("a.data".into()),
+                picture: None
+            }
+        );
+        let both = Outputs {
+            profile: Some("asyncprof.data".into()),
+            picture: Some("flamegraph.svg".into()),
+        };
         assert_eq!(Outputs::new(None), both);
     }
 
     #[test]
     fn a_missing_folder_is_doubted_before_the_recording() {
         let outputs = Outputs::new(Some("no/such/folder/x.data".as_ref()));
-        assert!(outputs.doubt().unwrap().starts_with("no/such/folder/x.data cannot be written: "));
+        assert!(
+            outputs
+                .doubt()
+                .unwrap()
+                .starts_with("no/such/folder/x.data cannot be written: ")
+        );
     }
 }

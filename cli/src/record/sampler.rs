@@ -63,7 +63,11 @@ impl Sampler {
             .name("sampler".into())
             .spawn(move || State::new(region).run(&stopped, &shown))
             .context("cannot start the sampler thread")?;
-        Ok(Sampler { stop, thread, progress })
+        Ok(Sampler {
+            stop,
+            thread,
+            progress,
+        })
     }
 
     pub(super) fn progress(&self) -> Progress {
@@ -74,7 +78,9 @@ impl Sampler {
     pub(super) fn finish(self, at_ticks: u64) -> Result<Recorded> {
         // The thread ends early only if it panicked, which `join` tells.
         let _ = self.stop.send(at_ticks);
-        self.thread.join().map_err(|_| anyhow::anyhow!("the sampler thread panicked; please report this"))
+        self.thread
+            .join()
+            .map_err(|_| anyhow::anyhow!("the sampler thread panicked; please report this"))
     }
 }
 
@@ -140,7 +146,11 @@ impl State {
                 tasks_alive: self.aggregator.tasks_alive(),
                 events: counts.events,
                 events_lost: self.region.events_lost(),
-                tapped_processes: self.processes.iter().filter(|info| matches!(info.tap, Tap::Tokio { .. })).count(),
+                tapped_processes: self
+                    .processes
+                    .iter()
+                    .filter(|info| matches!(info.tap, Tap::Tokio { .. }))
+                    .count(),
             };
             if let Some(at_ticks) = stop {
                 let duration_ns = self.rate.ns(at_ticks);
@@ -173,7 +183,13 @@ impl State {
             });
             if result.is_err() {
                 self.damaged_rings += 1;
-                let event = Event { kind: Kind::Gap, ticks: *last, subject: 0, aux: 0, value: 1 };
+                let event = Event {
+                    kind: Kind::Gap,
+                    ticks: *last,
+                    subject: 0,
+                    aux: 0,
+                    value: 1,
+                };
                 self.held.push((*last, ring, event));
             }
         }
@@ -186,8 +202,12 @@ impl State {
         let settled = self.held.partition_point(|&(ticks, _, _)| ticks <= until);
         for (ticks, ring, event) in self.held.drain(..settled) {
             let live = &self.live;
-            let process_of = |slot: u16| live.get(&usize::from(slot)).map_or(u32::MAX, |process| process.number);
-            self.aggregator.event(ring, self.rate.ns(ticks), event, process_of);
+            let process_of = |slot: u16| {
+                live.get(&usize::from(slot))
+                    .map_or(u32::MAX, |process| process.number)
+            };
+            self.aggregator
+                .event(ring, self.rate.ns(ticks), event, process_of);
         }
     }
 
@@ -209,12 +229,23 @@ impl State {
             for former in self.live.values_mut().filter(|live| live.pid == info.pid) {
                 former.gone_ticks.get_or_insert(info.started_ticks.min(now));
             }
-            self.live.insert(slot, Live { number: self.processes.len() as u32, pid: info.pid, gone_ticks: None });
+            self.live.insert(
+                slot,
+                Live {
+                    number: self.processes.len() as u32,
+                    pid: info.pid,
+                    gone_ticks: None,
+                },
+            );
             self.open_files(&info);
             self.processes.push(info);
         }
         let now = self.region.now();
-        for live in self.live.values_mut().filter(|live| live.gone_ticks.is_none() && !is_alive(live.pid)) {
+        for live in self
+            .live
+            .values_mut()
+            .filter(|live| live.gone_ticks.is_none() && !is_alive(live.pid))
+        {
             live.gone_ticks = Some(now);
         }
     }
@@ -234,7 +265,10 @@ impl State {
 
     /// Ends the processes of which no event can come any more; all that are gone if the recording stops.
     fn end_processes(&mut self, settled: u64, stop: Option<u64>) {
-        let gone = |live: &Live| live.gone_ticks.is_some_and(|gone| stop.is_some() || gone <= settled);
+        let gone = |live: &Live| {
+            live.gone_ticks
+                .is_some_and(|gone| stop.is_some() || gone <= settled)
+        };
         let ended: Vec<(usize, Live)> = self.live.extract_if(|_, live| gone(live)).collect();
         for (slot, live) in ended {
             // The end of the recording is known exactly, the end of a process only when we look.
@@ -247,8 +281,13 @@ impl State {
 
 /// Whether a process of this number exists; one that ended and was not waited for does not.
 fn is_alive(pid: u32) -> bool {
-    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
+        return false;
+    };
     // The state follows the name, which is in parentheses and may contain any of its own.
-    let state = stat.rsplit(')').next().and_then(|rest| rest.trim_start().chars().next());
+    let state = stat
+        .rsplit(')')
+        .next()
+        .and_then(|rest| rest.trim_start().chars().next());
     !matches!(state, Some('Z' | 'X') | None)
 }

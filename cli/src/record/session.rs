@@ -46,11 +46,16 @@ pub(crate) fn record(request: &Request) -> Result<u8> {
         let _ = writeln!(std::io::stderr(), "asyncprof: {text}");
     };
     if let Some(doubt) = outputs.doubt() {
-        say(format_args!("{doubt}; what is recorded will go to {}", std::env::temp_dir().display()));
+        say(format_args!(
+            "{doubt}; what is recorded will go to {}",
+            std::env::temp_dir().display()
+        ));
     }
 
     let token = token()?;
-    let ring_words = std::env::var(RING_WORDS_VARIABLE).ok().and_then(|words| words.parse().ok());
+    let ring_words = std::env::var(RING_WORDS_VARIABLE)
+        .ok()
+        .and_then(|words| words.parse().ok());
     let (region, file) = Region::create(token, ClockSource::detect(), ring_words).context("cannot record")?;
     let region = Arc::new(region);
     let mut environment = Vec::new();
@@ -66,20 +71,36 @@ pub(crate) fn record(request: &Request) -> Result<u8> {
 
     let signals = Signals::catch()?;
     let sampler = Sampler::start(Arc::clone(&region))?;
-    let started = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let started = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
     let child = start(&target.path, &request.command, &environment)?;
     let status = StatusLine::new(!request.quiet);
-    let limit = Limit { duration: request.duration, keep_running: request.keep_running };
+    let limit = Limit {
+        duration: request.duration,
+        keep_running: request.keep_running,
+    };
     let clock = Arc::clone(&region);
-    let (end, at_ticks) =
-        supervise(child, &signals, limit, |elapsed| status.show(elapsed, sampler.progress()), move || clock.now())?;
+    let (end, at_ticks) = supervise(
+        child,
+        &signals,
+        limit,
+        |elapsed| status.show(elapsed, sampler.progress()),
+        move || clock.now(),
+    )?;
     let at_ticks = if at_ticks == 0 { region.now() } else { at_ticks };
     region.stop();
     status.clear();
 
     let recorded = sampler.finish(at_ticks)?;
     let nothing_joined = recorded.processes.is_empty();
-    let shown_command = || request.command.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let shown_command = || {
+        request
+            .command
+            .iter()
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect()
+    };
     let mut notes = Vec::new();
     if nothing_joined {
         let why = target.obstacle.unwrap_or_else(|| {
@@ -102,7 +123,10 @@ pub(crate) fn record(request: &Request) -> Result<u8> {
     for note in &profile.quality.notes {
         say(format_args!("{note}"));
     }
-    for sentence in said.iter().filter(|sentence| !request.quiet || sentence.is_trouble) {
+    for sentence in said
+        .iter()
+        .filter(|sentence| !request.quiet || sentence.is_trouble)
+    {
         say(format_args!("{}", sentence.text));
     }
     Ok(match end {
@@ -122,7 +146,10 @@ fn token() -> Result<u64> {
 
 /// The report, on standard error: the program's own output is not ours to mix with.
 fn print_report(profile: &Profile, verbose: bool) -> Result<()> {
-    let options = ReportOptions { color: wants_color(), limit: if verbose { 30 } else { 5 } };
+    let options = ReportOptions {
+        color: wants_color(),
+        limit: if verbose { 30 } else { 5 },
+    };
     let mut text = Vec::new();
     report(profile, &options, &mut text)?;
     let _ = std::io::stderr().write_all(&text);
@@ -151,9 +178,22 @@ impl StatusLine {
     }
 
     fn show(&self, elapsed: Duration, progress: Progress) {
-        let Progress { tasks_alive, events, events_lost, tapped_processes } = progress;
-        let lost = if events_lost == 0 { String::new() } else { format!(", {events_lost} lost") };
-        let processes = if tapped_processes == 1 { String::new() } else { format!(", {tapped_processes} processes") };
+        let Progress {
+            tasks_alive,
+            events,
+            events_lost,
+            tapped_processes,
+        } = progress;
+        let lost = if events_lost == 0 {
+            String::new()
+        } else {
+            format!(", {events_lost} lost")
+        };
+        let processes = if tapped_processes == 1 {
+            String::new()
+        } else {
+            format!(", {tapped_processes} processes")
+        };
         let seconds = elapsed.as_secs();
         self.bar.set_message(format!(
             "recording {}:{:02}  {tasks_alive} tasks alive, {events} events{lost}{processes}",

@@ -43,36 +43,51 @@ pub(super) struct Target {
 /// Finds the command as a shell would.
 pub(super) fn find(command: &OsStr) -> Result<Target, NotStartable> {
     let shown = || command.to_string_lossy().into_owned();
-    let not_executable = |path: &Path, why: String| NotStartable::NotExecutable { path: path.display().to_string(), why };
+    let not_executable = |path: &Path, why: String| NotStartable::NotExecutable {
+        path: path.display().to_string(),
+        why,
+    };
     let path = if command.as_bytes().contains(&b'/') {
         PathBuf::from(command)
     } else {
         let folders = env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
-        let found = env::split_paths(&folders).map(|folder| folder.join(command)).find(|path| is_executable(path));
+        let found = env::split_paths(&folders)
+            .map(|folder| folder.join(command))
+            .find(|path| is_executable(path));
         found.ok_or_else(|| NotStartable::NotFound(shown()))?
     };
     let metadata = match fs::metadata(&path) {
         Ok(metadata) => metadata,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(NotStartable::NotFound(shown())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(NotStartable::NotFound(shown()));
+        }
         Err(error) => return Err(not_executable(&path, error.to_string())),
     };
     if metadata.is_dir() {
         return Err(not_executable(&path, "it is a folder".into()));
     }
     if !is_executable(&path) {
-        return Err(not_executable(&path, format!("it has no execute permission; try: chmod +x {}", path.display())));
+        return Err(not_executable(
+            &path,
+            format!("it has no execute permission; try: chmod +x {}", path.display()),
+        ));
     }
     let mut obstacle = None;
     let mut preload_is_unsafe = false;
     match interpreter(&path) {
         Program::Static => {
-            obstacle = Some("it is statically linked, so nothing can be preloaded into it; build it for a target with \
-                             a dynamic C library (for example x86_64-unknown-linux-gnu without +crt-static)".into());
+            obstacle = Some(
+                "it is statically linked, so nothing can be preloaded into it; build it for a target with \
+                             a dynamic C library (for example x86_64-unknown-linux-gnu without +crt-static)"
+                    .into(),
+            );
         }
         Program::OtherLoader(loader) => {
             preload_is_unsafe = true;
-            obstacle = Some(format!("it is loaded by {loader}, and the agent is built for glibc; build it for \
-                                     x86_64-unknown-linux-gnu"));
+            obstacle = Some(format!(
+                "it is loaded by {loader}, and the agent is built for glibc; build it for \
+                                     x86_64-unknown-linux-gnu"
+            ));
         }
         Program::OtherMachine => {
             preload_is_unsafe = true;
@@ -82,10 +97,17 @@ pub(super) fn find(command: &OsStr) -> Result<Target, NotStartable> {
     }
     // Only the kernel's answer counts for scripts, whose own bits mean nothing.
     if metadata.permissions().mode() & 0o6000 != 0 && interpreter(&path) != Program::Unreadable {
-        obstacle = Some("it is set-user-ID or set-group-ID, and the system's loader does not preload into such \
-                         programs; record a copy without that bit".into());
+        obstacle = Some(
+            "it is set-user-ID or set-group-ID, and the system's loader does not preload into such \
+                         programs; record a copy without that bit"
+                .into(),
+        );
     }
-    Ok(Target { path, obstacle, preload_is_unsafe })
+    Ok(Target {
+        path,
+        obstacle,
+        preload_is_unsafe,
+    })
 }
 
 fn is_executable(path: &Path) -> bool {
@@ -108,15 +130,26 @@ fn interpreter(path: &Path) -> Program {
     if read.is_err() || !start.starts_with(b"\x7fELF") {
         return Program::Unreadable;
     }
-    let Ok(header) = FileHeader64::<LittleEndian>::parse(&*start) else { return Program::OtherMachine };
+    let Ok(header) = FileHeader64::<LittleEndian>::parse(&*start) else {
+        return Program::OtherMachine;
+    };
     if header.e_machine(LittleEndian) != EM_X86_64 {
         return Program::OtherMachine;
     }
-    let Ok(segments) = header.program_headers(LittleEndian, &*start) else { return Program::Unreadable };
-    let Some(interp) = segments.iter().find(|segment| segment.p_type(LittleEndian) == PT_INTERP) else {
+    let Ok(segments) = header.program_headers(LittleEndian, &*start) else {
+        return Program::Unreadable;
+    };
+    let Some(interp) = segments
+        .iter()
+        .find(|segment| segment.p_type(LittleEndian) == PT_INTERP)
+    else {
         return Program::Static;
     };
     let loader = interp.data(LittleEndian, &*start).unwrap_or_default();
     let loader = String::from_utf8_lossy(loader).trim_end_matches('\0').to_owned();
-    if loader.contains("ld-linux-x86-64") || loader.is_empty() { Program::Glibc } else { Program::OtherLoader(loader) }
+    if loader.contains("ld-linux-x86-64") || loader.is_empty() {
+        Program::Glibc
+    } else {
+        Program::OtherLoader(loader)
+    }
 }

@@ -20,8 +20,14 @@ pub struct RawGroupId {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum GroupKey {
-    Tasks { process: u32, table: Option<TableId>, spawn_stack: u32 },
-    Roots { process: u32 },
+    Tasks {
+        process: u32,
+        table: Option<TableId>,
+        spawn_stack: u32,
+    },
+    Roots {
+        process: u32,
+    },
 }
 
 /// Tasks of one table that were spawned at one place; or the futures under `block_on` of one process.
@@ -136,10 +142,22 @@ impl Aggregator {
         let stack = event.value as u32;
         match event.kind {
             Kind::Pad => {}
-            Kind::ThreadStart => self.threads[ring] = Thread { process: process_of(event.aux), polling: Vec::new() },
+            Kind::ThreadStart => {
+                self.threads[ring] = Thread {
+                    process: process_of(event.aux),
+                    polling: Vec::new(),
+                }
+            }
             Kind::Gap => self.gap(ring, at_ns, event.value),
             Kind::Spawn => self.spawn(key, at_ns, stack),
-            Kind::TableSeen => self.table_seen(ring, event.aux, RawStack { process, number: stack }),
+            Kind::TableSeen => self.table_seen(
+                ring,
+                event.aux,
+                RawStack {
+                    process,
+                    number: stack,
+                },
+            ),
             Kind::PollStart => self.poll_start(ring, key, at_ns, event.aux, event.value),
             Kind::PollEnd => self.poll_end(ring, key, at_ns, event.aux),
             Kind::Await => {
@@ -150,7 +168,14 @@ impl Aggregator {
             Kind::Wake => {
                 let waker = self.waker(ring, stack);
                 if let Some(task) = self.tasks.get_mut(&key) {
-                    let noted = task.woken(&mut self.rows, at_ns, Wake { tag: event.aux, waker });
+                    let noted = task.woken(
+                        &mut self.rows,
+                        at_ns,
+                        Wake {
+                            tag: event.aux,
+                            waker,
+                        },
+                    );
                     self.note(key, noted);
                 }
             }
@@ -168,7 +193,14 @@ impl Aggregator {
             Kind::RootWake => {
                 let waker = self.waker(ring, stack);
                 if let Some(root) = self.roots.get_mut(&key) {
-                    root.woken(&mut self.rows, at_ns, Wake { tag: event.aux, waker });
+                    root.woken(
+                        &mut self.rows,
+                        at_ns,
+                        Wake {
+                            tag: event.aux,
+                            waker,
+                        },
+                    );
                 }
             }
             Kind::RootEnd => {
@@ -182,7 +214,9 @@ impl Aggregator {
     /// Ring `ring` was damaged or lost `lost` events.
     pub fn gap(&mut self, ring: usize, at_ns: u64, lost: u64) {
         self.counts.events_lost += lost;
-        let Some(thread) = self.threads.get_mut(ring) else { return };
+        let Some(thread) = self.threads.get_mut(ring) else {
+            return;
+        };
         thread.polling.clear();
         let process = thread.process;
         // Any task of the process may have been polled or woken there.
@@ -195,7 +229,11 @@ impl Aggregator {
 
     /// A process is gone: what its tasks were doing ends here, unfinished.
     pub fn process_ended(&mut self, process: u32, at_ns: u64) {
-        let gone: Vec<_> = self.tasks.extract_if(|key, _| key.0 == process).map(|(_, task)| task).collect();
+        let gone: Vec<_> = self
+            .tasks
+            .extract_if(|key, _| key.0 == process)
+            .map(|(_, task)| task)
+            .collect();
         for task in gone {
             let group = task.group;
             let noted = task.end(&mut self.rows, at_ns, true);
@@ -209,14 +247,22 @@ impl Aggregator {
 
     /// The recording ends: what is still open is counted up to now.
     pub fn finish(mut self, at_ns: u64) -> RawProfile {
-        let mut processes: Vec<u32> = self.tasks.keys().chain(self.roots.keys()).map(|key| key.0).collect();
+        let mut processes: Vec<u32> = self
+            .tasks
+            .keys()
+            .chain(self.roots.keys())
+            .map(|key| key.0)
+            .collect();
         processes.sort_unstable();
         processes.dedup();
         for process in processes {
             self.process_ended(process, at_ns);
         }
         let (rows, wakers) = self.rows.finish();
-        let longest = self.longest_polls.into_values().flat_map(|heap| heap.into_iter().map(|poll| poll.0));
+        let longest = self
+            .longest_polls
+            .into_values()
+            .flat_map(|heap| heap.into_iter().map(|poll| poll.0));
         RawProfile {
             rows,
             wakers,
@@ -239,7 +285,10 @@ impl Aggregator {
 
     fn table_seen(&mut self, ring: usize, table: TableId, stack: RawStack) {
         self.table_stacks.insert((stack.process, table), stack);
-        let outer = self.threads[ring].polling.last().and_then(|task| self.tasks.get(&(stack.process, *task)));
+        let outer = self.threads[ring]
+            .polling
+            .last()
+            .and_then(|task| self.tasks.get(&(stack.process, *task)));
         if let Some(table) = outer.and_then(|task| self.groups[task.group.group as usize].table) {
             self.nested_tables.push(((stack.process, table), stack));
         }
@@ -256,7 +305,11 @@ impl Aggregator {
             let begun_ns = spawn.map_or(at_ns, |spawn| spawn.at_ns.min(at_ns));
             self.counts.tasks_seen_late += u64::from(spawn.is_none());
             let spawn_stack = spawn.map_or(0, |spawn| spawn.stack);
-            let group = self.group(GroupKey::Tasks { process: key.0, table: Some(table), spawn_stack });
+            let group = self.group(GroupKey::Tasks {
+                process: key.0,
+                table: Some(table),
+                spawn_stack,
+            });
             self.groups[group.group as usize].tasks += 1;
             let mut task = Task::spawned(group, begun_ns);
             task.id = id;
@@ -292,7 +345,11 @@ impl Aggregator {
             && outcome != Outcome::Freed as u16
             && let Some(spawn) = self.spawns.remove(&key)
         {
-            let group = self.group(GroupKey::Tasks { process: key.0, table: None, spawn_stack: spawn.stack });
+            let group = self.group(GroupKey::Tasks {
+                process: key.0,
+                table: None,
+                spawn_stack: spawn.stack,
+            });
             self.groups[group.group as usize].tasks += 1;
             ended = Some(Task::spawned(group, spawn.at_ns));
         }
@@ -312,17 +369,30 @@ impl Aggregator {
     fn group(&mut self, key: GroupKey) -> RawGroupId {
         let next = self.groups.len() as u32;
         let (process, table, spawn_stack) = match key {
-            GroupKey::Tasks { process, table, spawn_stack } => (process, table, spawn_stack),
+            GroupKey::Tasks {
+                process,
+                table,
+                spawn_stack,
+            } => (process, table, spawn_stack),
             GroupKey::Roots { process } => (process, None, 0),
         };
-        let id = *self.group_index.entry(key).or_insert(RawGroupId { process, group: next });
+        let id = *self
+            .group_index
+            .entry(key)
+            .or_insert(RawGroupId { process, group: next });
         if id.group == next {
             let spawn_stack = match spawn_stack {
                 0 => RawStack::default(),
                 number => RawStack { process, number },
             };
             let is_root = matches!(key, GroupKey::Roots { .. });
-            self.groups.push(RawGroup { process, table, is_root, spawn_stack, ..RawGroup::default() });
+            self.groups.push(RawGroup {
+                process,
+                table,
+                is_root,
+                spawn_stack,
+                ..RawGroup::default()
+            });
         }
         id
     }
@@ -330,9 +400,22 @@ impl Aggregator {
     /// Who is waking on this ring's thread.
     fn waker(&mut self, ring: usize, stack: u32) -> RawWakerId {
         let thread = &self.threads[ring];
-        let polled = thread.polling.last().and_then(|task| self.tasks.get(&(thread.process, *task)));
-        let stack = if stack == 0 { RawStack::default() } else { RawStack { process: thread.process, number: stack } };
-        self.rows.waker(RawWaker::Seen { group: polled.map(|task| task.group), stack })
+        let polled = thread
+            .polling
+            .last()
+            .and_then(|task| self.tasks.get(&(thread.process, *task)));
+        let stack = if stack == 0 {
+            RawStack::default()
+        } else {
+            RawStack {
+                process: thread.process,
+                number: stack,
+            }
+        };
+        self.rows.waker(RawWaker::Seen {
+            group: polled.map(|task| task.group),
+            stack,
+        })
     }
 
     fn note(&mut self, key: (u32, u64), noted: Noted) {
@@ -346,7 +429,12 @@ impl Aggregator {
         self.counts.waits_split += u64::from(noted.wait_split);
         if let Some((started_ns, duration_ns, stack)) = noted.poll {
             let longest = self.longest_polls.entry(group).or_default();
-            longest.push(std::cmp::Reverse(RawLongPoll { duration_ns, started_ns, group, stack: stack.number }));
+            longest.push(std::cmp::Reverse(RawLongPoll {
+                duration_ns,
+                started_ns,
+                group,
+                stack: stack.number,
+            }));
             if longest.len() > LONGEST_POLLS {
                 longest.pop();
             }

@@ -20,7 +20,12 @@ pub(super) struct Root {
 impl Root {
     /// Seen for the first time, when it gives out a waker.
     pub(super) fn first_seen(group: RawGroupId, at_ns: u64) -> Root {
-        Root { group, waiting: false, since_ns: at_ns, registrations: Vec::new() }
+        Root {
+            group,
+            waiting: false,
+            since_ns: at_ns,
+            registrations: Vec::new(),
+        }
     }
 
     pub(super) fn registered(&mut self, rows: &mut Rows, at_ns: u64, tag: u16, stack: u32) {
@@ -28,7 +33,14 @@ impl Root {
             self.registrations.clear();
         }
         // Between two registrations of one poll it was running, too.
-        self.charge(rows, State::Running, RawStack::default(), RawWakerId::default(), at_ns, false);
+        self.charge(
+            rows,
+            State::Running,
+            RawStack::default(),
+            RawWakerId::default(),
+            at_ns,
+            false,
+        );
         self.waiting = true;
         self.registrations.push((tag, stack));
     }
@@ -50,15 +62,44 @@ impl Root {
 
     /// The stack of the tagged registration, else of the latest.
     fn stack_of(&self, tag: u16) -> RawStack {
-        let tagged = self.registrations.iter().rev().find(|&&(known, _)| tag != 0 && known == tag);
-        let number = tagged.or(self.registrations.last()).map_or(0, |&(_, stack)| stack);
-        if number == 0 { RawStack::default() } else { RawStack { process: self.group.process, number } }
+        let tagged = self
+            .registrations
+            .iter()
+            .rev()
+            .find(|&&(known, _)| tag != 0 && known == tag);
+        let number = tagged
+            .or(self.registrations.last())
+            .map_or(0, |&(_, stack)| stack);
+        if number == 0 {
+            RawStack::default()
+        } else {
+            RawStack {
+                process: self.group.process,
+                number,
+            }
+        }
     }
 
-    fn charge(&mut self, rows: &mut Rows, state: State, stack: RawStack, waker: RawWakerId, at_ns: u64, open: bool) {
+    fn charge(
+        &mut self,
+        rows: &mut Rows,
+        state: State,
+        stack: RawStack,
+        waker: RawWakerId,
+        at_ns: u64,
+        open: bool,
+    ) {
         let end_ns = at_ns.max(self.since_ns);
         if end_ns > self.since_ns {
-            rows.add(Episode { group: self.group, stack, state, waker, start_ns: self.since_ns, end_ns, open });
+            rows.add(Episode {
+                group: self.group,
+                stack,
+                state,
+                waker,
+                start_ns: self.since_ns,
+                end_ns,
+                open,
+            });
         }
         self.since_ns = end_ns;
     }

@@ -19,7 +19,10 @@ pub enum RawWaker {
     #[default]
     Unknown,
     /// Woken on a thread that was polling a task of this group, if any, with the stack up to that poll.
-    Seen { group: Option<RawGroupId>, stack: RawStack },
+    Seen {
+        group: Option<RawGroupId>,
+        stack: RawStack,
+    },
 }
 
 /// One row of the aggregate.
@@ -72,12 +75,34 @@ pub(super) struct Episode {
 
 impl Rows {
     pub(super) fn add(&mut self, episode: Episode) {
-        let Episode { group, stack, state, waker, .. } = episode;
+        let Episode {
+            group,
+            stack,
+            state,
+            waker,
+            ..
+        } = episode;
         let next = self.rows.len() as u32;
-        let at = *self.index.entry(Key { group, stack, state, waker }).or_insert(next);
+        let at = *self
+            .index
+            .entry(Key {
+                group,
+                stack,
+                state,
+                waker,
+            })
+            .or_insert(next);
         if at == next {
             let (stats, windows) = Default::default();
-            self.rows.push(RawRow { group, stack, state, waker, stats, open_episodes: 0, windows });
+            self.rows.push(RawRow {
+                group,
+                stack,
+                state,
+                waker,
+                stats,
+                open_episodes: 0,
+                windows,
+            });
         }
         let row = &mut self.rows[at as usize];
         row.stats.add(episode.end_ns.saturating_sub(episode.start_ns));

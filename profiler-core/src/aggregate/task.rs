@@ -28,9 +28,15 @@ pub(super) struct Wake {
 #[derive(Clone, Copy, Debug)]
 enum Now {
     /// After the spawn, or after the wake-up that ended the wait at this stack.
-    Scheduled { stack: RawStack, waker: RawWakerId },
+    Scheduled {
+        stack: RawStack,
+        waker: RawWakerId,
+    },
     /// On this ring's thread; `woken` if a wake-up came meanwhile.
-    Running { ring: usize, woken: Option<Wake> },
+    Running {
+        ring: usize,
+        woken: Option<Wake>,
+    },
     Waiting,
     /// Events were lost: it may be in any state.
     Lost,
@@ -63,15 +69,27 @@ pub(super) struct Noted {
 impl Task {
     /// A task that is scheduled since its spawn.
     pub(super) fn spawned(group: RawGroupId, at_ns: u64) -> Task {
-        let now = Now::Scheduled { stack: RawStack::default(), waker: RawWakerId::default() };
-        Task { group, id: 0, now, since_ns: at_ns, registrations: Vec::new(), registered: false }
+        let now = Now::Scheduled {
+            stack: RawStack::default(),
+            waker: RawWakerId::default(),
+        };
+        Task {
+            group,
+            id: 0,
+            now,
+            since_ns: at_ns,
+            registrations: Vec::new(),
+            registered: false,
+        }
     }
 
     /// A poll begins on a ring's thread.
     pub(super) fn poll_start(&mut self, rows: &mut Rows, at_ns: u64, ring: usize) -> Noted {
         let mut noted = Noted::default();
         match self.now {
-            Now::Scheduled { stack, waker } => self.charge(rows, State::Scheduled, stack, waker, at_ns, false),
+            Now::Scheduled { stack, waker } => {
+                self.charge(rows, State::Scheduled, stack, waker, at_ns, false)
+            }
             Now::Waiting => {
                 noted.wake_unseen = true;
                 noted.wait_split = self.charge_wait(rows, at_ns, None, false);
@@ -102,7 +120,10 @@ impl Task {
             Now::Running { ring: running, woken } if running == ring => {
                 self.end_of_poll(rows, at_ns, &mut noted);
                 self.now = match woken {
-                    Some(wake) => Now::Scheduled { stack: self.stack_of(wake.tag), waker: wake.waker },
+                    Some(wake) => Now::Scheduled {
+                        stack: self.stack_of(wake.tag),
+                        waker: wake.waker,
+                    },
                     None => Now::Waiting,
                 };
             }
@@ -122,7 +143,10 @@ impl Task {
         match &mut self.now {
             Now::Waiting => {
                 noted.wait_split = self.charge_wait(rows, at_ns, Some(wake), false);
-                self.now = Now::Scheduled { stack: self.stack_of(wake.tag), waker: wake.waker };
+                self.now = Now::Scheduled {
+                    stack: self.stack_of(wake.tag),
+                    waker: wake.waker,
+                };
             }
             Now::Running { woken, .. } => *woken = woken.or(Some(wake)),
             Now::Scheduled { .. } | Now::Lost => {}
@@ -142,8 +166,19 @@ impl Task {
         match self.now {
             Now::Scheduled { stack, waker } => self.charge(rows, State::Scheduled, stack, waker, at_ns, open),
             Now::Running { .. } => {
-                noted.poll = Some((self.since_ns, at_ns.saturating_sub(self.since_ns), RawStack::default()));
-                self.charge(rows, State::Running, RawStack::default(), RawWakerId::default(), at_ns, open);
+                noted.poll = Some((
+                    self.since_ns,
+                    at_ns.saturating_sub(self.since_ns),
+                    RawStack::default(),
+                ));
+                self.charge(
+                    rows,
+                    State::Running,
+                    RawStack::default(),
+                    RawWakerId::default(),
+                    at_ns,
+                    open,
+                );
             }
             Now::Waiting => noted.wait_split = self.charge_wait(rows, at_ns, None, open),
             Now::Lost => self.charge_lost(rows, at_ns, open),
@@ -152,19 +187,44 @@ impl Task {
     }
 
     fn end_of_poll(&mut self, rows: &mut Rows, at_ns: u64, noted: &mut Noted) {
-        let left_at = self.registrations.first().map_or(0, |registration| registration.stack);
-        noted.poll = Some((self.since_ns, at_ns.saturating_sub(self.since_ns), self.raw(left_at)));
-        self.charge(rows, State::Running, RawStack::default(), RawWakerId::default(), at_ns, false);
+        let left_at = self
+            .registrations
+            .first()
+            .map_or(0, |registration| registration.stack);
+        noted.poll = Some((
+            self.since_ns,
+            at_ns.saturating_sub(self.since_ns),
+            self.raw(left_at),
+        ));
+        self.charge(
+            rows,
+            State::Running,
+            RawStack::default(),
+            RawWakerId::default(),
+            at_ns,
+            false,
+        );
     }
 
     fn raw(&self, number: u32) -> RawStack {
-        if number == 0 { RawStack::default() } else { RawStack { process: self.group.process, number } }
+        if number == 0 {
+            RawStack::default()
+        } else {
+            RawStack {
+                process: self.group.process,
+                number,
+            }
+        }
     }
 
     /// The stack of the registration with this tag, or of the only one there is.
     fn stack_of(&self, tag: u16) -> RawStack {
         let tagged = self.registrations.iter().rev().find(|r| tag != 0 && r.tag == tag);
-        let only = || self.registrations.first().filter(|first| self.registrations.iter().all(|r| r.stack == first.stack));
+        let only = || {
+            self.registrations
+                .first()
+                .filter(|first| self.registrations.iter().all(|r| r.stack == first.stack))
+        };
         self.raw(tagged.or_else(only).map_or(0, |registration| registration.stack))
     }
 
@@ -178,23 +238,55 @@ impl Task {
         }
         let (start_ns, count) = (self.since_ns, self.registrations.len() as u64);
         let whole_ns = at_ns.saturating_sub(start_ns);
-        let part = |share: u64| start_ns + (u128::from(whole_ns) * u128::from(share) / u128::from(count)) as u64;
+        let part =
+            |share: u64| start_ns + (u128::from(whole_ns) * u128::from(share) / u128::from(count)) as u64;
         for (share, registration) in (0..).zip(&self.registrations) {
             let (group, stack) = (self.group, self.raw(registration.stack));
             let (start_ns, end_ns) = (part(share), part(share + 1));
-            rows.add(Episode { group, stack, state: State::Waiting, waker, start_ns, end_ns, open });
+            rows.add(Episode {
+                group,
+                stack,
+                state: State::Waiting,
+                waker,
+                start_ns,
+                end_ns,
+                open,
+            });
         }
         self.since_ns = start_ns.max(at_ns);
         true
     }
 
     fn charge_lost(&mut self, rows: &mut Rows, at_ns: u64, open: bool) {
-        self.charge(rows, State::Lost, RawStack::default(), RawWakerId::default(), at_ns, open);
+        self.charge(
+            rows,
+            State::Lost,
+            RawStack::default(),
+            RawWakerId::default(),
+            at_ns,
+            open,
+        );
     }
 
-    fn charge(&mut self, rows: &mut Rows, state: State, stack: RawStack, waker: RawWakerId, at_ns: u64, open: bool) {
+    fn charge(
+        &mut self,
+        rows: &mut Rows,
+        state: State,
+        stack: RawStack,
+        waker: RawWakerId,
+        at_ns: u64,
+        open: bool,
+    ) {
         let end_ns = at_ns.max(self.since_ns);
-        rows.add(Episode { group: self.group, stack, state, waker, start_ns: self.since_ns, end_ns, open });
+        rows.add(Episode {
+            group: self.group,
+            stack,
+            state,
+            waker,
+            start_ns: self.since_ns,
+            end_ns,
+            open,
+        });
         self.since_ns = end_ns;
     }
 }

@@ -1,0 +1,135 @@
+//! A profile together with what can be derived from it once: functions, kinds of waits, names of groups.
+
+use super::activity::Activity;
+use super::category::Category;
+use super::functions::{Call, Functions, NameId, Names, Place};
+use super::kind::{Kind, Rules, decide};
+use super::path::{kind_of_await, kind_of_wake};
+use crate::profile::{GroupId, Profile, Row, StackId, State, TaskKind, Waker};
+
+/// What every picture and table starts from.
+pub struct Analysis<'a> {
+    pub profile: &'a Profile,
+    pub(super) functions: Functions,
+    /// Parallel to `profile.rows`.
+    activities: Vec<Activity>,
+}
+
+impl<'a> Analysis<'a> {
+    pub fn new(profile: &'a Profile, rules: &Rules) -> Analysis<'a> {
+        let functions = Functions::of(profile, rules);
+        let activities = activities(profile, &functions, rules);
+        Analysis {
+            profile,
+            functions,
+            activities,
+        }
+    }
+
+    /// All rows with what the task did in them, without the runtime's worker loops unless asked for.
+    pub fn rows(&self, show_runtime: bool) -> impl Iterator<Item = (&'a Row, Activity)> + '_ {
+        let is_shown =
+            move |row: &Row| show_runtime || self.profile.group(row.group).kind != TaskKind::Worker;
+        self.profile
+            .rows
+            .iter()
+            .zip(self.activities.iter().copied())
+            .filter(move |(row, _)| is_shown(row))
+    }
+
+    /// The group's name with a word for what is not an ordinary task.
+    pub fn group_label(&self, group: GroupId) -> String {
+        let group = self.profile.group(group);
+        let name = match self.profile.string(group.name) {
+            "" => "(unnamed)",
+            name => name,
+        };
+        match group.kind {
+            TaskKind::Task => name.to_owned(),
+            TaskKind::Root => format!("{name} [root task]"),
+            TaskKind::Blocking => format!("{name} [blocking task]"),
+            TaskKind::Worker => format!("{name} [worker]"),
+        }
+    }
+
+    pub fn name(&self, id: NameId) -> &str {
+        self.functions.names.text(id)
+    }
+
+    pub(super) fn names(&self) -> &Names {
+        &self.functions.names
+    }
+
+    pub(super) fn calls(&self, stack: StackId) -> Vec<Call> {
+        self.functions.stack(self.profile, stack).collect()
+    }
+
+    /// Where the stack's await is: the app's innermost function, or the innermost shown one where there is none.
+    pub fn await_site(&self, stack: StackId) -> Option<AwaitSite> {
+        let calls = self.calls(stack);
+        let at = calls
+            .iter()
+            .rposition(|call| call.category == Category::App)
+            .or_else(|| calls.iter().rposition(|call| call.category == Category::Library))?;
+        let leaf = calls[at + 1..]
+            .iter()
+            .find(|call| call.category == Category::Library);
+        Some(AwaitSite {
+            function: calls[at].name,
+            place: calls[at].place,
+            awaited: leaf.map(|call| call.name),
+        })
+    }
+
+    /// `main.rs:18`-like text with the last directories of the path.
+    pub fn place_text(&self, place: Place) -> String {
+        let file = self.profile.string(place.file);
+        let short = match file.rmatch_indices('/').nth(1) {
+            Some((at, _)) => &file[at + 1..],
+            None => file,
+        };
+        match place.line {
+            0 => short.to_owned(),
+            line => format!("{short}:{line}"),
+        }
+    }
+}
+
+/// The line of the app's own code that waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AwaitSite {
+    pub function: NameId,
+    pub place: Option<Place>,
+    /// The library function awaited there.
+    pub awaited: Option<NameId>,
+}
+
+fn activities(profile: &Profile, functions: &Functions, rules: &Rules) -> Vec<Activity> {
+    let mut awaited: Vec<Option<Option<Kind>>> = vec![None; profile.stacks.len()];
+    let woken: Vec<(Option<Kind>, bool)> = profile
+        .wakers
+        .iter()
+        .map(|waker| match *waker {
+            Waker::Unknown => (None, false),
+            Waker::Thread { stack } => (kind_of_wake(profile, functions, rules, stack), false),
+            Waker::Task { group, stack } => {
+                let blocking = profile.group(group).kind == TaskKind::Blocking;
+                (kind_of_wake(profile, functions, rules, stack), blocking)
+            }
+        })
+        .collect();
+    let of_row = |row: &Row| match row.state {
+        State::Running => Activity::Running,
+        State::Scheduled => Activity::Scheduled,
+        State::Lost => Activity::Lost,
+        State::Waiting => {
+            let awaited = *awaited[row.stack.index()].get_or_insert_with(|| {
+                let calls: Vec<Call> = functions.stack(profile, row.stack).collect();
+                kind_of_await(profile, functions, rules, &calls)
+            });
+            let (woken, by_blocking_task) = woken[row.waker.index()];
+            Activity::Waiting(decide(awaited, woken, by_blocking_task))
+        }
+    };
+    profile.rows.iter().map(of_row).collect()
+}

@@ -1,0 +1,23 @@
+//! What people see of a profile: readable names, wait kinds and call trees. No drawing, no text layout.
+
+mod activity;
+mod analysis;
+pub mod category;
+mod functions;
+mod groups;
+pub mod kind;
+mod kind_table;
+pub mod names;
+mod path;
+#[doc(hidden)]
+pub mod testing;
+mod tree;
+#[cfg(test)]
+mod tree_tests;
+
+pub use activity::{Activity, Shares};
+pub use analysis::{Analysis, AwaitSite};
+pub use functions::{NameId, Place};
+pub use groups::name_groups;
+pub use kind::{Kind, Rule, Rules};
+pub use tree::{By, CallTree, FrameKind, MAX_PLACES, Node, NodeId, TaskKindOrd, TreeOptions};

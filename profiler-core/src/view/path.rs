@@ -1,0 +1,240 @@
+//! Which calls of an await stack are shown, and what the stack says about the kind of the wait.
+//!
+//! Hidden by default: the runtime between poll and the user's first function, and the plumbing under an await.
+//! What a library calls inside itself is shown by its first and its last function.
+
+use super::category::{Category, part_of, tells_the_leaf};
+use super::functions::{Call, Functions, NameId, Place};
+use super::kind::{Kind, Named, Rules};
+use crate::profile::{Profile, StackId};
+
+/// One shown frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shown {
+    pub(super) name: NameId,
+    pub(super) category: Category,
+    pub(super) place: Option<Place>,
+}
+
+impl Shown {
+    fn of(call: &Call) -> Shown {
+        Shown {
+            name: call.name,
+            category: call.category,
+            place: call.place,
+        }
+    }
+}
+
+/// The frames to show of a stack, root first.
+pub(super) fn visible(functions: &Functions, calls: &[Call], show_runtime: bool) -> Vec<Shown> {
+    if show_runtime {
+        return calls.iter().map(Shown::of).collect();
+    }
+    let mut shown: Vec<Shown> = Vec::new();
+    let mut run: Vec<Shown> = Vec::new();
+    let mut last_app: Option<(usize, &Call)> = None;
+    for (index, call) in calls.iter().enumerate() {
+        match call.category {
+            Category::App => {
+                flush_run(functions, &mut run, &mut shown);
+                match (last_app, shown.last_mut()) {
+                    // A closure or async block of the function that calls it: one frame, with the inner line.
+                    (Some((_, caller)), Some(top)) if top.name == call.name && caller.raw != call.raw => {
+                        top.place = call.place.or(top.place);
+                    }
+                    _ => shown.push(Shown::of(call)),
+                }
+                last_app = Some((index, call));
+            }
+            Category::Library => run.push(Shown::of(call)),
+            Category::Runtime | Category::Plumbing => {}
+        }
+    }
+    let leaf_is_app = run.is_empty();
+    flush_run(functions, &mut run, &mut shown);
+    if leaf_is_app {
+        let under_app = &calls[last_app.map_or(0, |(index, _)| index + 1)..];
+        let leaf = under_app
+            .iter()
+            .rev()
+            .find(|call| tells_the_leaf(functions.names.text(call.name)));
+        shown.extend(leaf.map(Shown::of));
+    }
+    shown
+}
+
+/// Of a run of library calls: of each part its first, of each crate its first and last.
+fn flush_run(functions: &Functions, run: &mut Vec<Shown>, shown: &mut Vec<Shown>) {
+    let part = |frame: &Shown| part_of(functions.names.text(frame.name));
+    let owner = |frame: &Shown| part(frame).split("::").next();
+    run.dedup_by(|next, kept| part(next) == part(kept));
+    for (index, frame) in run.iter().enumerate() {
+        let inside = |other: Option<&Shown>| other.is_some_and(|other| owner(other) == owner(frame));
+        if !(index > 0 && inside(run.get(index - 1)) && inside(run.get(index + 1))) {
+            shown.push(*frame);
+        }
+    }
+    run.clear();
+}
+
+/// What the stack tells about a wait: the calls under the app's innermost function, and that one itself.
+pub(super) fn kind_of_await(
+    profile: &Profile,
+    functions: &Functions,
+    rules: &Rules,
+    calls: &[Call],
+) -> Option<Kind> {
+    let end = calls
+        .iter()
+        .rposition(|call| call.category == Category::App)
+        .unwrap_or(0);
+    let named: Vec<Named<'_>> = calls[end..]
+        .iter()
+        .rev()
+        .map(|call| named(profile, functions, call, call.in_await_rule))
+        .collect();
+    rules.of_await(&named)
+}
+
+/// What the stack of a wake tells about the wait that it ended.
+pub(super) fn kind_of_wake(
+    profile: &Profile,
+    functions: &Functions,
+    rules: &Rules,
+    stack: StackId,
+) -> Option<Kind> {
+    let mut named: Vec<Named<'_>> = Vec::new();
+    let mut calls: Vec<Call> = functions.stack(profile, stack).collect();
+    calls.reverse();
+    for call in &calls {
+        // What the waking task's own code did further up says nothing about the wait.
+        if call.category == Category::App {
+            break;
+        }
+        named.push(self::named(profile, functions, call, call.in_wake_rule));
+    }
+    rules.of_wake(&named)
+}
+
+fn named<'a>(profile: &'a Profile, functions: &'a Functions, call: &Call, decides: bool) -> Named<'a> {
+    Named {
+        display: functions.names.text(call.name),
+        raw: profile.string(call.raw),
+        decides,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::ProfileBuilder;
+    use super::*;
+
+    fn shown(stack: &[&str]) -> Vec<String> {
+        let mut builder = ProfileBuilder::new();
+        let id = builder.stack(stack);
+        let profile = builder.build();
+        let functions = Functions::of(&profile, &Rules::default());
+        let calls: Vec<Call> = functions.stack(&profile, id).collect();
+        let frames = visible(&functions, &calls, false);
+        frames
+            .iter()
+            .map(|frame| functions.names.text(frame.name).to_owned())
+            .collect()
+    }
+
+    const HARNESS: [&str; 3] = [
+        "tokio::runtime::task::raw::poll",
+        "tokio::runtime::task::core::Core<T,S>::poll",
+        "<core::pin::Pin<P> as core::future::future::Future>::poll",
+    ];
+
+    fn in_task(stack: &[&str]) -> Vec<String> {
+        shown(&[&HARNESS[..], stack].concat())
+    }
+
+    #[test]
+    fn an_ordinary_sleep() {
+        let stack = [
+            "app::handle::{{closure}}",
+            "app::nap::{{closure}}",
+            "<tokio::time::sleep::Sleep as core::future::future::Future>::poll",
+            "tokio::runtime::time::entry::TimerEntry::poll_elapsed",
+            "tokio::sync::task::atomic_waker::AtomicWaker::register",
+            "<core::task::wake::Waker as core::clone::Clone>::clone",
+        ];
+        assert_eq!(
+            in_task(&stack),
+            ["app::handle", "app::nap", "tokio::time::sleep::Sleep::poll"]
+        );
+    }
+
+    #[test]
+    fn a_leaf_is_left_when_everything_is_machinery() {
+        let stack = [
+            "app::read::{async_fn#0}",
+            "tokio::runtime::io::registration::Registration::poll_ready",
+        ];
+        let expected = [
+            "app::read",
+            "tokio::runtime::io::registration::Registration::poll_ready",
+        ];
+        assert_eq!(in_task(&stack), expected);
+        assert_eq!(in_task(&[]), [""; 0], "the harness alone is nothing to show");
+    }
+
+    #[test]
+    fn closures_join_their_function_but_recursion_stays() {
+        let block = [
+            "app::run::{async_fn#0}",
+            "core::future::poll_fn",
+            "app::run::{async_fn#0}::{closure#1}",
+        ];
+        assert_eq!(in_task(&block), ["app::run"]);
+        assert_eq!(
+            in_task(&["app::walk::{async_fn#0}", "app::walk::{async_fn#0}"]),
+            ["app::walk", "app::walk"]
+        );
+    }
+
+    #[test]
+    fn a_library_shows_its_first_and_last() {
+        let stack = [
+            "hyper_util::server::conn::auto::Connection::poll",
+            "hyper::server::conn::http1::Connection::poll",
+            "hyper::proto::h1::dispatch::Dispatcher::poll_catch",
+            "hyper::proto::h1::dispatch::Dispatcher::poll_read",
+            "tower::util::oneshot::Oneshot::poll",
+            "app::handler::{{closure}}",
+            "tokio::sync::mutex::Mutex<T>::lock::{{closure}}",
+            "tokio::sync::mutex::Mutex<T>::acquire::{{closure}}",
+            "<tokio::sync::batch_semaphore::Acquire as core::future::future::Future>::poll",
+        ];
+        let expected = [
+            "hyper_util::server::conn::auto::Connection::poll",
+            "hyper::server::conn::http1::Connection::poll",
+            "app::handler",
+            "tokio::sync::mutex::Mutex<T>::lock",
+        ];
+        assert_eq!(in_task(&stack), expected);
+    }
+
+    #[test]
+    fn a_root_task() {
+        let stack = [
+            "_start",
+            "main",
+            "std::rt::lang_start::{{closure}}",
+            "core::ops::function::FnOnce::call_once",
+            "app::main",
+            "tokio::runtime::runtime::Runtime::block_on",
+            "tokio::runtime::park::CachedParkThread::block_on",
+            "app::main::{{closure}}",
+            "<tokio::sync::oneshot::Receiver<T> as core::future::future::Future>::poll",
+        ];
+        assert_eq!(
+            shown(&stack),
+            ["app::main", "tokio::sync::oneshot::Receiver<T>::poll"]
+        );
+    }
+}

@@ -1,0 +1,334 @@
+//! The call tree: all rows of a profile merged by what is shown of their stacks.
+//!
+//! A row's path is [process, if there are several] → group → frames → state. Every row counts at the end of
+//! its path exactly once, so the root's total is the sum of the rows.
+
+use std::collections::HashMap;
+
+use super::activity::{Activity, Shares};
+use super::analysis::Analysis;
+use super::category::Category;
+use super::functions::{NameId, Names, Place};
+use super::kind::Kind;
+use super::path::{Shown, visible};
+use crate::profile::{GroupId, Row, StackId, Stats, TaskKind};
+
+/// Which rows count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum By {
+    #[default]
+    Wall,
+    Wait,
+    Io,
+    Sched,
+    Cpu,
+}
+
+impl By {
+    pub fn selects(self, activity: Activity) -> bool {
+        match self {
+            By::Wall => true,
+            By::Wait => matches!(activity, Activity::Waiting(_)),
+            By::Io => activity == Activity::Waiting(Kind::Io),
+            By::Sched => activity == Activity::Scheduled,
+            By::Cpu => activity == Activity::Running,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TreeOptions {
+    pub by: By,
+    /// Shows runtime frames, plumbing, and the runtime's own worker loops.
+    pub show_runtime: bool,
+    /// Leaf first: state → leaf → … → group.
+    pub inverted: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum FrameKind {
+    /// Everything.
+    Root,
+    Process,
+    Group(TaskKindOrd),
+    Function(Category),
+    State(Activity),
+}
+
+/// [`TaskKind`] in a fixed order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TaskKindOrd(u8);
+
+/// Index into [`CallTree::nodes`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub u32);
+
+impl NodeId {
+    pub const ROOT: NodeId = NodeId(0);
+
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Node {
+    pub name: NameId,
+    pub kind: FrameKind,
+    pub parent: NodeId,
+    /// Most time first.
+    pub children: Vec<NodeId>,
+    /// Over all rows that pass here; `stats.total_ns` is the inclusive time.
+    pub stats: Stats,
+    /// Time of rows that end here.
+    pub self_ns: u64,
+    /// Inclusive time by activity.
+    pub shares: Shares,
+    /// Source lines seen here with their time, most time first, at most [`MAX_PLACES`].
+    pub places: Vec<(Place, u64)>,
+}
+
+/// How many source lines a node remembers.
+pub const MAX_PLACES: usize = 8;
+
+pub struct CallTree {
+    /// Parents before children; the root first.
+    pub nodes: Vec<Node>,
+    names: Names,
+}
+
+impl CallTree {
+    pub fn new(analysis: &Analysis<'_>, options: &TreeOptions) -> CallTree {
+        Builder::new(analysis, *options).build()
+    }
+
+    pub fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id.index()]
+    }
+
+    pub fn root(&self) -> &Node {
+        self.node(NodeId::ROOT)
+    }
+
+    pub fn name(&self, node: &Node) -> &str {
+        self.names.text(node.name)
+    }
+
+    /// Parents before children, siblings by time: the order of a picture, with the depth (root 0).
+    pub fn walk(&self) -> impl Iterator<Item = (NodeId, usize)> + '_ {
+        let mut open = vec![(NodeId::ROOT, 0)];
+        std::iter::from_fn(move || {
+            let (id, depth) = open.pop()?;
+            open.extend(
+                self.node(id)
+                    .children
+                    .iter()
+                    .rev()
+                    .map(|&child| (child, depth + 1)),
+            );
+            Some((id, depth))
+        })
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Step {
+    name: NameId,
+    kind: FrameKind,
+    place: Option<Place>,
+}
+
+struct Builder<'a, 'p> {
+    analysis: &'a Analysis<'p>,
+    options: TreeOptions,
+    tree: CallTree,
+    edges: HashMap<(NodeId, NameId, FrameKind), NodeId>,
+    groups: HashMap<GroupId, Vec<Step>>,
+    stacks: HashMap<StackId, Vec<Shown>>,
+}
+
+impl<'a, 'p> Builder<'a, 'p> {
+    fn new(analysis: &'a Analysis<'p>, options: TreeOptions) -> Builder<'a, 'p> {
+        let mut names = analysis.names().clone();
+        let root = Node::new(names.id("all"), FrameKind::Root, NodeId::ROOT);
+        Builder {
+            analysis,
+            options,
+            tree: CallTree {
+                nodes: vec![root],
+                names,
+            },
+            edges: HashMap::new(),
+            groups: HashMap::new(),
+            stacks: HashMap::new(),
+        }
+    }
+
+    fn build(mut self) -> CallTree {
+        let analysis = self.analysis;
+        let selected: Vec<(&Row, Activity)> = analysis
+            .rows(self.options.show_runtime)
+            .filter(|&(_, activity)| self.options.by.selects(activity))
+            .collect();
+        let mut processes: Vec<_> = selected
+            .iter()
+            .map(|(row, _)| analysis.profile.group(row.group).process)
+            .collect();
+        processes.sort_unstable();
+        processes.dedup();
+        for (row, activity) in selected {
+            let mut path = self.path(row, activity, processes.len() > 1);
+            if self.options.inverted {
+                path.reverse();
+            }
+            self.add(row, activity, &path);
+        }
+        self.tree.finish();
+        self.tree
+    }
+
+    fn path(&mut self, row: &Row, activity: Activity, with_process: bool) -> Vec<Step> {
+        let mut path = self.group_path(row.group, with_process);
+        let frames = self.stacks.entry(row.stack).or_insert_with(|| {
+            visible(
+                &self.analysis.functions,
+                &self.analysis.calls(row.stack),
+                self.options.show_runtime,
+            )
+        });
+        let mut frames = frames.iter().peekable();
+        // A task is often named after its outermost function: one frame says both.
+        if let (Some(group), Some(first)) = (path.last_mut(), frames.peek())
+            && !self.options.show_runtime
+            && self
+                .analysis
+                .profile
+                .string(self.analysis.profile.group(row.group).name)
+                == self.analysis.name(first.name)
+        {
+            group.place = first.place;
+            frames.next();
+        }
+        path.extend(frames.map(|frame| Step {
+            name: frame.name,
+            kind: FrameKind::Function(frame.category),
+            place: frame.place,
+        }));
+        let state = self.tree.names.id(&format!("[{}]", activity.name()));
+        path.push(Step {
+            name: state,
+            kind: FrameKind::State(activity),
+            place: None,
+        });
+        path
+    }
+
+    fn group_path(&mut self, id: GroupId, with_process: bool) -> Vec<Step> {
+        if let Some(path) = self.groups.get(&id) {
+            return path.clone();
+        }
+        let group = self.analysis.profile.group(id);
+        let mut path = Vec::new();
+        if let Some(process) = self
+            .analysis
+            .profile
+            .processes
+            .get(group.process.index())
+            .filter(|_| with_process)
+        {
+            let program = process.executable.rsplit('/').next().unwrap_or_default();
+            let name = self
+                .tree
+                .names
+                .id(&format!("{program} [process {}]", process.pid));
+            path.push(Step {
+                name,
+                kind: FrameKind::Process,
+                place: None,
+            });
+        }
+        let name = self.tree.names.id(&self.analysis.group_label(id));
+        path.push(Step {
+            name,
+            kind: FrameKind::Group(group.kind.into()),
+            place: None,
+        });
+        self.groups.insert(id, path.clone());
+        path
+    }
+
+    fn add(&mut self, row: &Row, activity: Activity, path: &[Step]) {
+        let mut at = NodeId::ROOT;
+        for step in path {
+            let next = NodeId(u32::try_from(self.tree.nodes.len()).expect("fewer than 2^32 nodes"));
+            let id = *self.edges.entry((at, step.name, step.kind)).or_insert(next);
+            if id == next {
+                self.tree.nodes.push(Node::new(step.name, step.kind, at));
+            }
+            let node = &mut self.tree.nodes[id.index()];
+            if let Some(place) = step.place {
+                node.add_place(place, row.stats.total_ns);
+            }
+            at = id;
+        }
+        let leaf = &mut self.tree.nodes[at.index()];
+        leaf.stats.merge(&row.stats);
+        leaf.self_ns = leaf.self_ns.saturating_add(row.stats.total_ns);
+        leaf.shares.add(activity, row.stats.total_ns);
+    }
+}
+
+impl CallTree {
+    /// Sums children into parents, last created first, and orders the children.
+    fn finish(&mut self) {
+        for index in (1..self.nodes.len()).rev() {
+            let (before, from) = self.nodes.split_at_mut(index);
+            let (child, parent) = (&from[0], &mut before[from[0].parent.index()]);
+            parent.stats.merge(&child.stats);
+            parent.shares.merge(&child.shares);
+            parent.children.push(NodeId(index as u32));
+        }
+        for index in 0..self.nodes.len() {
+            let mut children = std::mem::take(&mut self.nodes[index].children);
+            children.sort_by(|&a, &b| {
+                let (a, b) = (self.node(a), self.node(b));
+                (b.stats.total_ns.cmp(&a.stats.total_ns))
+                    .then_with(|| self.name(a).cmp(self.name(b)))
+                    .then_with(|| a.kind.cmp(&b.kind))
+            });
+            self.nodes[index].children = children;
+            self.nodes[index]
+                .places
+                .sort_by_key(|&(place, ns)| (std::cmp::Reverse(ns), place));
+        }
+    }
+}
+
+impl Node {
+    fn new(name: NameId, kind: FrameKind, parent: NodeId) -> Node {
+        Node {
+            name,
+            kind,
+            parent,
+            children: Vec::new(),
+            stats: Stats::default(),
+            self_ns: 0,
+            shares: Shares::default(),
+            places: Vec::new(),
+        }
+    }
+
+    fn add_place(&mut self, place: Place, ns: u64) {
+        if let Some((_, total)) = self.places.iter_mut().find(|(known, _)| *known == place) {
+            *total = total.saturating_add(ns);
+        } else if self.places.len() < MAX_PLACES {
+            self.places.push((place, ns));
+        }
+    }
+}
+
+impl From<TaskKind> for TaskKindOrd {
+    fn from(kind: TaskKind) -> TaskKindOrd {
+        TaskKindOrd(kind as u8)
+    }
+}

@@ -1,0 +1,241 @@
+//! Tests of the call tree: its shape as text, and that no nanosecond gets lost.
+
+use std::fmt::Write;
+
+use proptest::prelude::*;
+
+use super::testing::ProfileBuilder;
+use super::*;
+use crate::profile::{GroupId, Profile, State, TaskKind, Waker};
+
+fn outline(profile: &Profile, options: TreeOptions) -> String {
+    let tree = CallTree::new(&Analysis::new(profile, &Rules::default()), &options);
+    let mut text = String::new();
+    for (id, depth) in tree.walk() {
+        let node = tree.node(id);
+        writeln!(
+            text,
+            "{:depth$}{} {}",
+            "",
+            tree.name(node),
+            node.stats.total_ns,
+            depth = depth * 2
+        )
+        .unwrap();
+    }
+    text
+}
+
+fn service() -> Profile {
+    let mut builder = ProfileBuilder::new();
+    let handler = builder.group("app::handle", TaskKind::Task, 10);
+    let root = builder.group("app::main", TaskKind::Root, 1);
+    let worker = builder.group("tokio worker", TaskKind::Worker, 2);
+    let query = builder.group("app::query", TaskKind::Blocking, 10);
+    let sleep = builder.stack(&[
+        "tokio::runtime::task::raw::poll",
+        "app::handle::{{closure}} @ src/main.rs:18",
+        "app::fetch::{{closure}} @ src/main.rs:30",
+        "<tokio::time::sleep::Sleep as core::future::future::Future>::poll",
+        "<core::task::wake::Waker as core::clone::Clone>::clone",
+    ]);
+    let join = builder.stack(&[
+        "app::handle::{{closure}} @ src/main.rs:20",
+        "<tokio::runtime::task::join::JoinHandle<T> as core::future::future::Future>::poll",
+    ]);
+    let shutdown = builder.stack(&[
+        "main",
+        "app::main",
+        "app::main::{{closure}}",
+        "<tokio::sync::oneshot::Receiver<T> as F>::poll",
+    ]);
+    let done = builder.waker(Waker::Task {
+        group: query,
+        stack: Default::default(),
+    });
+    builder.row(handler, sleep, State::Waiting, 10, 100);
+    builder.row(handler, join, State::Waiting, 10, 50).waker = done;
+    builder.row(handler, join, State::Scheduled, 10, 5);
+    builder.row(handler, Default::default(), State::Running, 20, 2);
+    builder.row(root, shutdown, State::Waiting, 1, 900);
+    builder.row(worker, Default::default(), State::Running, 1, 10_000);
+    builder.row(query, Default::default(), State::Running, 10, 45);
+    builder.build()
+}
+
+#[test]
+fn wall_clock() {
+    let expected = "\
+all 2940
+  app::handle 1590
+    app::fetch 1000
+      tokio::time::sleep::Sleep::poll 1000
+        [timer] 1000
+    tokio::runtime::task::join::JoinHandle<T>::poll 550
+      [blocking] 500
+      [scheduled] 50
+    [running] 40
+  app::main [root task] 900
+    tokio::sync::oneshot::Receiver<T>::poll 900
+      [channel] 900
+  app::query [blocking task] 450
+    [running] 450
+";
+    assert_eq!(outline(&service(), TreeOptions::default()), expected);
+}
+
+#[test]
+fn inverted_scheduling_delay() {
+    let expected = "\
+all 50
+  [scheduled] 50
+    tokio::runtime::task::join::JoinHandle<T>::poll 50
+      app::handle 50
+";
+    assert_eq!(
+        outline(
+            &service(),
+            TreeOptions {
+                by: By::Sched,
+                inverted: true,
+                ..Default::default()
+            }
+        ),
+        expected
+    );
+}
+
+#[test]
+fn everything_with_the_runtime() {
+    let text = outline(
+        &service(),
+        TreeOptions {
+            by: By::Cpu,
+            show_runtime: true,
+            inverted: false,
+        },
+    );
+    assert!(
+        text.starts_with("all 10490\n  tokio worker [worker] 10000\n"),
+        "{text}"
+    );
+    let text = outline(
+        &service(),
+        TreeOptions {
+            by: By::Wait,
+            show_runtime: true,
+            inverted: false,
+        },
+    );
+    assert!(text.contains("tokio::runtime::task::raw::poll 1000\n"), "{text}");
+    assert!(text.contains("core::task::wake::Waker::clone 1000\n"), "{text}");
+}
+
+#[test]
+fn several_processes_are_told_apart() {
+    let mut builder = ProfileBuilder::new();
+    let second = builder.process("/usr/bin/other");
+    let a = builder.group("a", TaskKind::Task, 1);
+    let b = builder.group("b", TaskKind::Task, 1);
+    builder.group_mut(b).process = second;
+    builder.row(a, Default::default(), State::Running, 1, 2);
+    builder.row(b, Default::default(), State::Running, 1, 1);
+    let expected = "\
+all 3
+  app [process 4242] 2
+    a 2
+      [running] 2
+  other [process 0] 1
+    b 1
+      [running] 1
+";
+    assert_eq!(outline(&builder.build(), TreeOptions::default()), expected);
+}
+
+#[test]
+fn lines_of_a_frame_are_kept() {
+    let profile = service();
+    let analysis = Analysis::new(&profile, &Rules::default());
+    let tree = CallTree::new(&analysis, &TreeOptions::default());
+    let handler = tree.node(tree.root().children[0]);
+    let lines: Vec<_> = handler
+        .places
+        .iter()
+        .map(|&(place, ns)| (analysis.place_text(place), ns))
+        .collect();
+    assert_eq!(
+        lines,
+        [
+            ("src/main.rs:18".to_owned(), 1000),
+            ("src/main.rs:20".to_owned(), 550)
+        ]
+    );
+}
+
+#[test]
+fn deep_stacks_do_not_overflow_ours() {
+    let mut builder = ProfileBuilder::new();
+    let group = builder.group("deep", TaskKind::Task, 1);
+    let stack = builder.stack(&["app::recurse::{async_fn#0}"; 100_000]);
+    builder.row(group, stack, State::Waiting, 1, 7);
+    let tree = CallTree::new(
+        &Analysis::new(&builder.build(), &Rules::default()),
+        &TreeOptions::default(),
+    );
+    assert_eq!(tree.nodes.len(), 100_003);
+    assert_eq!(tree.root().stats.total_ns, 7);
+}
+
+const FUNCTIONS: [&str; 8] = [
+    "tokio::runtime::task::raw::poll",
+    "app::a::{{closure}}",
+    "app::b::{async_fn#0} @ src/b.rs:3",
+    "app::a::{{closure}}::{{closure}}",
+    "tokio::time::sleep::Sleep::poll",
+    "hyper::proto::h1::conn::poll",
+    "tokio::sync::batch_semaphore::Acquire::poll",
+    "core::task::wake::Waker::clone",
+];
+
+fn any_profile() -> impl Strategy<Value = Profile> {
+    let stack = prop::collection::vec(0..FUNCTIONS.len(), 0..8);
+    let row = (0..4_u32, 0..6_usize, 0..4_usize, 0..4_u64, 0..1_000_000_u64);
+    (prop::collection::vec(stack, 6), prop::collection::vec(row, 0..40)).prop_map(|(stacks, rows)| {
+        let mut builder = ProfileBuilder::new();
+        for kind in [
+            TaskKind::Task,
+            TaskKind::Root,
+            TaskKind::Blocking,
+            TaskKind::Worker,
+        ] {
+            builder.group("app::a", kind, 1);
+        }
+        let stacks: Vec<_> = stacks
+            .iter()
+            .map(|stack| builder.stack(&stack.iter().map(|&at| FUNCTIONS[at]).collect::<Vec<_>>()))
+            .collect();
+        for (group, stack, state, episodes, ns) in rows {
+            let state = [State::Running, State::Scheduled, State::Waiting, State::Lost][state];
+            builder.row(GroupId(group), stacks[stack], state, episodes, ns);
+        }
+        builder.build()
+    })
+}
+
+proptest! {
+    #[test]
+    fn widths_add_up(profile in any_profile(), show_runtime: bool, inverted: bool, by in 0..5_usize) {
+        let by = [By::Wall, By::Wait, By::Io, By::Sched, By::Cpu][by];
+        let analysis = Analysis::new(&profile, &Rules::default());
+        let tree = CallTree::new(&analysis, &TreeOptions { by, show_runtime, inverted });
+        let selected = || analysis.rows(show_runtime).filter(|(_, activity)| by.selects(*activity));
+        prop_assert_eq!(tree.root().stats.total_ns, selected().map(|(row, _)| row.stats.total_ns).sum::<u64>());
+        prop_assert_eq!(tree.root().stats.episodes, selected().map(|(row, _)| row.stats.episodes).sum::<u64>());
+        for node in &tree.nodes {
+            let below: u64 = node.children.iter().map(|&child| tree.node(child).stats.total_ns).sum();
+            prop_assert_eq!(node.stats.total_ns, node.self_ns + below);
+            prop_assert_eq!(node.stats.total_ns, node.shares.total_ns());
+        }
+        prop_assert_eq!(tree.walk().count(), tree.nodes.len());
+    }
+}
