@@ -11,6 +11,7 @@ use asyncprof_core::profile::{
 };
 use asyncprof_core::region::Region;
 
+use super::merge::merge_equal;
 use super::sampler::Recorded;
 use crate::symbolize::ObjectFile;
 
@@ -37,11 +38,14 @@ pub(super) fn assemble(recorded: Recorded, region: &Region, circumstances: Circu
     assembler.groups();
     assembler.rows_and_wakers();
     assembler.longest_polls();
+    assembler.tables();
     assembler.symbolize();
     assembler.task_kinds();
     assembler.quality(circumstances.notes);
-    asyncprof_core::view::name_groups(&mut assembler.profile);
-    assembler.profile
+    let mut profile = assembler.profile;
+    merge_equal(&mut profile);
+    asyncprof_core::view::name_groups(&mut profile);
+    profile
 }
 
 struct Assembler<'a> {
@@ -189,6 +193,18 @@ impl<'a> Assembler<'a> {
                 started_ns: raw.started_ns,
                 duration_ns: raw.duration_ns,
             });
+        }
+    }
+
+    /// Stacks that only tell what kind of task a table stands for.
+    fn tables(&mut self) {
+        let raw = &self.recorded.raw;
+        for stack in raw
+            .table_stacks
+            .values()
+            .chain(raw.nested_tables.iter().map(|(_, stack)| stack))
+        {
+            self.stack(*stack);
         }
     }
 

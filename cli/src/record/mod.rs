@@ -3,6 +3,7 @@
 mod agent_file;
 mod assemble;
 mod child;
+mod merge;
 mod outputs;
 mod sampler;
 mod session;
