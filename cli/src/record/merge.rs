@@ -179,7 +179,7 @@ fn merge_windows(a: &[(u32, u64)], b: &[(u32, u64)]) -> Vec<(u32, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use asyncprof_core::profile::{Process, Stats, StringId};
+    use asyncprof_core::profile::{Meta, Process, Stats, StringId};
 
     fn named(line: u32, address: u64) -> Frame {
         let function = Function {
@@ -217,6 +217,11 @@ mod tests {
             ..Group::default()
         };
         let mut profile = Profile {
+            meta: Meta {
+                duration_ns: 100,
+                window_ns: 1_000_000_000,
+                ..Meta::default()
+            },
             processes: vec![Process::default()],
             strings: ["", "app::run", "src/main.rs"].map(String::from).into(),
             frames: vec![named(7, 100), named(7, 200), named(8, 300)],

@@ -139,7 +139,7 @@ impl State {
             let settled = self.region.now().saturating_sub(self.settling_ticks());
             self.drain();
             self.find_processes();
-            self.feed(stop.map_or(settled, |_| u64::MAX));
+            self.feed(stop.unwrap_or(settled));
             self.end_processes(settled, stop);
             let counts = self.aggregator.counts();
             *progress.lock() = Progress {
