@@ -14,8 +14,14 @@ fn speed() {
     let path = std::env::var("SYMBOLS_OF").expect("SYMBOLS_OF names a file");
     let file = ObjectFile::open(&path).unwrap();
     let object = file.parse().unwrap();
-    let text = object.symbols().chain(object.dynamic_symbols()).filter(|symbol| symbol.kind() == SymbolKind::Text);
-    let mut functions: Vec<_> = text.map(|symbol| (symbol.address(), symbol.size())).filter(|at| at.1 > 0).collect();
+    let text = object
+        .symbols()
+        .chain(object.dynamic_symbols())
+        .filter(|symbol| symbol.kind() == SymbolKind::Text);
+    let mut functions: Vec<_> = text
+        .map(|symbol| (symbol.address(), symbol.size()))
+        .filter(|at| at.1 > 0)
+        .collect();
     functions.sort_unstable();
     functions.dedup();
     let mut addresses: Vec<u64> = (0..ADDRESSES)
