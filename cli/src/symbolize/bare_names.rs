@@ -14,17 +14,32 @@ use super::source::Source;
 /// Larger files are generated; reading them would cost more than their names are worth.
 const MAX_SOURCE_BYTES: u64 = 4 << 20;
 
+/// Bare name, file and line.
+type Place<'a> = (&'a [u8], Arc<str>, u32);
+
 pub(super) struct BareNames<'a> {
     built: Option<SystemTime>,
-    known: HashMap<(&'a [u8], Arc<str>, u32), Arc<str>>,
+    /// Crates by the folder of their root file.
+    crates: HashMap<String, String>,
+    known: HashMap<Place<'a>, Arc<str>>,
     sources: HashMap<Arc<str>, Option<Source>>,
 }
 
 impl<'a> BareNames<'a> {
-    /// `built` is when the program was; newer sources are not trusted.
-    pub(super) fn new(built: Option<SystemTime>) -> BareNames<'a> {
+    /// `built` is when the program was; newer sources are not trusted. `roots` are root files and their crates.
+    pub(super) fn new(built: Option<SystemTime>, roots: Vec<(String, String)>) -> BareNames<'a> {
+        let mut crates = HashMap::new();
+        for (file, name) in roots {
+            // A binary beside a library: most of the code is the library's.
+            match file.rsplit_once('/') {
+                Some((folder, "lib.rs")) => _ = crates.insert(folder.to_owned(), name),
+                Some((folder, _)) => _ = crates.entry(folder.to_owned()).or_insert(name),
+                None => {}
+            }
+        }
         BareNames {
             built,
+            crates,
             known: HashMap::new(),
             sources: HashMap::new(),
         }
@@ -36,7 +51,17 @@ impl<'a> BareNames<'a> {
         if let Some(known) = self.known.get(&key) {
             return Some(Arc::clone(known));
         }
-        let module = module_path(file)?;
+        let text = String::from_utf8_lossy(bare);
+        // Drop glue has the line of what is dropped, but is no function of that file.
+        if text.starts_with("drop_in_place<") {
+            return Some(
+                self.known
+                    .entry(key)
+                    .or_insert(format!("core::ptr::{text}").into())
+                    .clone(),
+            );
+        }
+        let module = module_path(file, &self.crates)?;
         let built = self.built;
         let source = self
             .sources
@@ -46,7 +71,7 @@ impl<'a> BareNames<'a> {
         let found = source
             .as_ref()
             .and_then(|source| source.path_of(&bare, line, &module));
-        let name: Arc<str> = found.unwrap_or_else(|| format!("{module}::{bare}")).into();
+        let name: Arc<str> = found.unwrap_or_else(|| format!("{module}::{text}")).into();
         self.known.insert(key, Arc::clone(&name));
         Some(name)
     }
@@ -61,7 +86,7 @@ fn read_source(file: &str, built: Option<SystemTime>) -> Option<Source> {
 }
 
 /// `…/tokio-1.54.1/src/time/sleep.rs` is `tokio::time::sleep`, by the layout that cargo prescribes.
-fn module_path(file: &str) -> Option<String> {
+fn module_path(file: &str, crates: &HashMap<String, String>) -> Option<String> {
     let mut parts: Vec<&str> = file
         .strip_suffix(".rs")?
         .split('/')
@@ -73,8 +98,12 @@ fn module_path(file: &str) -> Option<String> {
         // Examples, tests and single files: a crate each, named after the file.
         _ => return Some(crate_name(parts.pop()?)),
     };
+    let folder = format!("/{}", parts[..=in_package].join("/"));
+    let mut root = crates
+        .get(&folder)
+        .cloned()
+        .unwrap_or_else(|| crate_name(parts[in_package - 1]));
     let mut path = parts.split_off(in_package + 1);
-    let mut root = crate_name(parts[in_package - 1]);
     if path[0] == "bin" && path.len() > 1 {
         root = crate_name(path[1]);
         path.drain(..2);
@@ -108,19 +137,26 @@ mod tests {
 
     #[test]
     fn modules_follow_from_paths() {
+        let root = |file: &str, name: &str| (file.to_owned(), name.to_owned());
+        let roots = vec![
+            root("/home/u/core/src/lib.rs", "my_core"),
+            root("/home/u/core/src/main.rs", "my_tool"),
+        ];
+        let crates = BareNames::new(None, roots).crates;
         let library = "/rustc/59807616e1/library/core/src/future/poll_fn.rs";
         for (file, module) in [
             ("/r/tokio-1.54.1/src/time/sleep.rs", "tokio::time::sleep"),
             ("/r/tokio-1.54.1/src/net/tcp/mod.rs", "tokio::net::tcp"),
             ("/r/async-channel-2.0.0-rc.1/src/lib.rs", "async_channel"),
             (library, "core::future::poll_fn"),
+            ("/home/u/core/src/deep/mod.rs", "my_core::deep"),
             ("/home/u/my-app/src/main.rs", "my_app"),
             ("/home/u/src/my-app/src/bin/load.rs", "load"),
             ("/home/u/my-app/src/bin/load/main.rs", "load"),
             ("/home/u/my-app/examples/echo.rs", "echo"),
         ] {
-            assert_eq!(module_path(file).as_deref(), Some(module), "{file}");
+            assert_eq!(module_path(file, &crates).as_deref(), Some(module), "{file}");
         }
-        assert_eq!(module_path("/usr/src/glibc/malloc.c"), None);
+        assert_eq!(module_path("/usr/src/glibc/malloc.c", &crates), None);
     }
 }

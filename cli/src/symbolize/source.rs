@@ -216,12 +216,17 @@ fn at_depth_0(tokens: &[Token<'_>], wanted: impl Fn(&Token<'_>) -> bool) -> Opti
 
 fn text(tokens: &[Token<'_>]) -> String {
     let mut text = String::new();
-    for (at, token) in tokens.iter().enumerate() {
-        let between_words = at > 0 && tokens[at - 1].is_word() && token.is_word();
-        if between_words || at > 0 && tokens[at - 1].text == "," {
+    let mut after_word = false;
+    for token in tokens {
+        // Lifetimes are no tokens: of `<'a, T>` only `<, T>` is left.
+        if token.text == "," && text.ends_with('<') {
+            continue;
+        }
+        if after_word && token.is_word() || text.ends_with(',') {
             text.push(' ');
         }
         text.push_str(token.text);
+        after_word = token.is_word();
     }
     text
 }

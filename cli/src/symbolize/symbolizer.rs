@@ -64,12 +64,13 @@ impl ObjectFile {
             }
             None => None,
         };
+        let roots = lines.as_ref().map(Lines::crate_roots).unwrap_or_default();
         let mut symbolizer = Symbolizer {
             table,
             lines,
             debug_info,
             names: Names::default(),
-            bare_names: BareNames::new(self.modified()),
+            bare_names: BareNames::new(self.modified(), roots),
             files: HashMap::new(),
         };
         let code = code_ranges(&object);

@@ -8,7 +8,7 @@ pub async fn outer<T: Fn(u8) -> [u8; 4]>(f: T) -> impl Future {
     inner.await
 }
 mod deep {
-    unsafe impl<T: Iterator<Item = u8>> Future for Leaf<T> where T: Send {
+    unsafe impl<T: Iterator<Item = u8>> Future for Leaf<'_, T> where T: Send {
         fn poll(&mut self) -> Poll<()> {
             let done = || {
                 true
