@@ -1,30 +1,42 @@
 //! Names as the compiler wrote them, without hashes, each demangled once.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Demangled names by mangled name.
+/// Names by their form in the file.
 #[derive(Default)]
 pub(super) struct Names<'a> {
-    known: HashMap<&'a [u8], Arc<str>>,
+    known: HashMap<&'a [u8], Name>,
+}
+
+#[derive(Clone)]
+pub(super) struct Name {
+    /// Rust names of both manglings as paths; what is not mangled, or not by Rust, as it is.
+    pub(super) text: Arc<str>,
+    /// Whether it was mangled: then it holds the whole path.
+    pub(super) is_whole: bool,
 }
 
 impl<'a> Names<'a> {
-    /// Rust names of both manglings come back as paths; what is not mangled, or not by Rust, as it is.
-    pub(super) fn demangled(&mut self, raw: &'a [u8]) -> Arc<str> {
-        Arc::clone(self.known.entry(raw).or_insert_with(|| {
-            let raw = String::from_utf8_lossy(raw);
-            match rustc_demangle::try_demangle(&raw) {
-                Ok(name) => format!("{name:#}").into(),
-                Err(_) => raw.into(),
-            }
-        }))
+    pub(super) fn get(&mut self, raw: &'a [u8]) -> Name {
+        self.known
+            .entry(raw)
+            .or_insert_with(|| Name::new(&String::from_utf8_lossy(raw)))
+            .clone()
     }
 }
 
-/// Whether the name carries its whole path.
-pub(super) fn is_mangled(raw: &[u8]) -> bool {
-    let raw: Cow<'_, str> = String::from_utf8_lossy(raw);
-    raw.starts_with("_Z") || rustc_demangle::try_demangle(&raw).is_ok()
+impl Name {
+    fn new(raw: &str) -> Name {
+        match rustc_demangle::try_demangle(raw) {
+            Ok(name) => Name {
+                text: format!("{name:#}").into(),
+                is_whole: true,
+            },
+            Err(_) => Name {
+                text: raw.into(),
+                is_whole: raw.starts_with("_Z"),
+            },
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! The debug information: the chain of inlined functions at an address, with their lines.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use addr2line::LookupResult;
 use gimli::{EndianSlice, RunTimeEndian};
@@ -49,8 +50,10 @@ impl<'a> Sections<'a> {
             .sections
             .borrow(|section| EndianSlice::new(section, self.endian));
         dwarf.populate_abbreviations_cache(gimli::AbbreviationsCacheStrategy::Duplicates);
+        let dwarf = Arc::new(dwarf);
         Ok(Lines {
-            context: addr2line::Context::from_dwarf(dwarf)?,
+            context: addr2line::Context::from_arc_dwarf(Arc::clone(&dwarf))?,
+            dwarf,
         })
     }
 }
@@ -71,6 +74,7 @@ fn data<'a>(section: &object::Section<'a, '_>) -> Result<Cow<'a, [u8]>, object::
 /// Lines and inlined functions by address; units are read when the first address in them is asked for.
 pub(super) struct Lines<'a> {
     context: addr2line::Context<Reader<'a>>,
+    dwarf: Arc<gimli::Dwarf<Reader<'a>>>,
 }
 
 impl<'a> Lines<'a> {
@@ -104,4 +108,33 @@ impl<'a> Lines<'a> {
         }
         Ok(chain)
     }
+
+    /// (path of the root file, crate) for the crates that have code of their own in the program.
+    pub(super) fn crate_roots(&self) -> Vec<(String, String)> {
+        let mut roots = Vec::new();
+        let mut units = self.dwarf.units();
+        while let Ok(Some(header)) = units.next() {
+            roots.extend(self.dwarf.unit(header).ok().and_then(|unit| crate_root(&unit)));
+        }
+        roots.sort();
+        roots.dedup();
+        roots
+    }
+}
+
+/// rustc names its units like `src/main.rs/@/my_app.4c2faf61c2d5dfd7-cgu.0`.
+fn crate_root(unit: &gimli::Unit<Reader<'_>>) -> Option<(String, String)> {
+    let name = unit.name?.to_string().ok()?;
+    let (root, part) = name.split_once("/@/")?;
+    let (name, _) = part.split_once('.').filter(|(_, rest)| rest.contains("-cgu."))?;
+    let folder = unit
+        .comp_dir
+        .and_then(|folder| folder.to_string().ok())
+        .unwrap_or_default();
+    let root = if root.starts_with('/') {
+        root.to_owned()
+    } else {
+        format!("{folder}/{root}")
+    };
+    Some((root, name.to_owned()))
 }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use memmap2::Mmap;
 use object::{FileKind, Object, ObjectSegment};
@@ -24,6 +25,7 @@ pub(crate) enum SymbolError {
 pub(crate) struct ObjectFile {
     path: PathBuf,
     map: Mmap,
+    modified: Option<SystemTime>,
 }
 
 impl ObjectFile {
@@ -53,7 +55,8 @@ impl ObjectFile {
             Ok(FileKind::Elf32 | FileKind::Elf64) => {}
             _ => return Err(SymbolError::NotElf { path }),
         }
-        let object = ObjectFile { path, map };
+        let modified = file.metadata().and_then(|meta| meta.modified()).ok();
+        let object = ObjectFile { path, map, modified };
         object.parse()?;
         Ok(object)
     }
@@ -88,6 +91,10 @@ impl ObjectFile {
         let mut segments: Vec<_> = object.segments().collect();
         segments.sort_by_key(|segment| !executable(segment));
         segments.iter().find_map(distance)
+    }
+
+    pub(super) fn modified(&self) -> Option<SystemTime> {
+        self.modified
     }
 
     pub(super) fn parse(&self) -> Result<object::File<'_>, SymbolError> {

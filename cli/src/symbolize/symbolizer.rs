@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use object::{Object, ObjectSection, ObjectSegment, SectionKind};
 
-use super::demangle::{Names, is_mangled};
+use super::bare_names::BareNames;
+use super::demangle::Names;
 use super::dwarf::{Inlined, Lines, Sections};
 use super::elf_symbols::SymbolTable;
 use super::object_file::{ObjectFile, SymbolError};
@@ -63,11 +64,13 @@ impl ObjectFile {
             }
             None => None,
         };
+        let roots = lines.as_ref().map(Lines::crate_roots).unwrap_or_default();
         let mut symbolizer = Symbolizer {
             table,
             lines,
             debug_info,
             names: Names::default(),
+            bare_names: BareNames::new(self.modified(), roots),
             files: HashMap::new(),
         };
         let code = code_ranges(&object);
@@ -112,6 +115,7 @@ struct Symbolizer<'a> {
     lines: Option<Lines<'a>>,
     debug_info: DebugInfo,
     names: Names<'a>,
+    bare_names: BareNames<'a>,
     files: HashMap<String, Arc<str>>,
 }
 
@@ -133,35 +137,46 @@ impl<'a> Symbolizer<'a> {
                 line: 0,
             });
         }
-        // Line tables alone hold no paths: the outermost function's is in the symbol table.
-        if let Some(outermost) = inlined.last_mut()
-            && !outermost.name.is_some_and(is_mangled)
-        {
-            outermost.name = self.table.name_at(address).or(outermost.name);
+        let mut chain: Vec<SymbolFunction> = Vec::with_capacity(inlined.len());
+        for (at, inlined) in inlined.iter().rev().enumerate() {
+            // Line tables alone hold no paths: the outermost function's is in the symbol table.
+            let name = inlined.name.map(|raw| self.names.get(raw));
+            let in_table = at == 0 && !name.as_ref().is_some_and(|name| name.is_whole);
+            let from_table = if in_table {
+                self.table.name_at(address)
+            } else {
+                None
+            };
+            let file = inlined
+                .file
+                .filter(|file| !file.is_empty())
+                .map(|file| self.file(file));
+            let name = match (from_table, name, &file, inlined.name) {
+                (Some(raw), ..) => self.names.get(raw).text,
+                (None, Some(name), Some(file), Some(raw)) if !name.is_whole => self
+                    .bare_names
+                    .qualified(raw, file, inlined.line)
+                    .unwrap_or(name.text),
+                (None, Some(name), ..) => name.text,
+                (None, None, ..) => continue,
+            };
+            chain.push(SymbolFunction {
+                name,
+                file,
+                line: inlined.line,
+            });
         }
-        let chain = inlined
-            .iter()
-            .rev()
-            .filter_map(|inlined| self.function(inlined))
-            .collect();
         drop(inlined);
         self.lines = lines;
         chain
     }
 
-    fn function(&mut self, inlined: &Inlined<'_, 'a>) -> Option<SymbolFunction> {
-        let name = self.names.demangled(inlined.name?);
-        let file = inlined
-            .file
-            .filter(|file| !file.is_empty())
-            .map(|file| match self.files.get(file) {
-                Some(known) => Arc::clone(known),
-                None => Arc::clone(self.files.entry(file.to_owned()).or_insert_with(|| file.into())),
-            });
-        Some(SymbolFunction {
-            name,
-            file,
-            line: inlined.line,
-        })
+    fn file(&mut self, file: &str) -> Arc<str> {
+        if let Some(known) = self.files.get(file) {
+            return Arc::clone(known);
+        }
+        let kept: Arc<str> = file.into();
+        self.files.insert(file.to_owned(), Arc::clone(&kept));
+        kept
     }
 }

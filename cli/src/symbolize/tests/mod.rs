@@ -99,22 +99,40 @@ fn trait_methods_name_their_type() {
     );
 }
 
-/// Such builds have no linkage names: the outermost function's path is in the symbol table.
+/// Such builds have no linkage names: paths are in the symbol table and in the source.
 #[test]
-fn line_tables_alone_have_a_path_for_the_outermost_function() {
+fn line_tables_alone_name_inlined_async_fns_by_their_source() {
     for mangling in ["legacy", "v0"] {
         let mangled = format!("-Csymbol-mangling-version={mangling}");
+        let flags = ["-O", "-Cdebuginfo=line-tables-only", &mangled];
+        let program = Program::build(&format!("{mangling}-lines"), &flags);
+        let expected = [
+            ("awaits::drive", 39),
+            ("awaits::app::handle::{async_fn#0}", 8),
+            ("awaits::app::fetch::{async_fn#0}", 13),
+        ];
+        assert_has(&own_chains(&program, "drive"), &expected);
+    }
+}
+
+#[test]
+fn without_their_source_line_tables_name_the_module() {
+    for change in ["removed", "newer"] {
         let program = Program::build(
-            &format!("{mangling}-lines"),
-            &["-O", "-Cdebuginfo=line-tables-only", &mangled],
+            &format!("lines-{change}"),
+            &["-O", "-Cdebuginfo=line-tables-only"],
         );
-        let chains = own_chains(&program, "drive");
-        let lines = |chain: &Chain| chain.iter().map(|(_, line)| *line).collect::<Vec<_>>();
-        let whole = chains
-            .iter()
-            .find(|chain| lines(chain) == [39, 8, 13])
-            .expect("the await chain");
-        assert_eq!(whole[0].0, "awaits::drive");
+        let source = program.path.with_file_name(FILE);
+        match change {
+            "removed" => std::fs::remove_file(source).unwrap(),
+            _ => std::fs::write(source, "async fn other() {\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n}").unwrap(),
+        }
+        let expected = [
+            ("awaits::drive", 39),
+            ("awaits::{async_fn#0}", 8),
+            ("awaits::{async_fn#0}", 13),
+        ];
+        assert_has(&own_chains(&program, "drive"), &expected);
     }
 }
 
