@@ -1,1 +1,6 @@
+//! The command line of asyncprof.
+
+mod commands;
+mod render;
+
 fn main() {}
