@@ -50,7 +50,7 @@ pub(crate) fn flamegraph(
         &subtitle(profile, &analysis, options.show_runtime),
     )?;
     let header = Header {
-        lines: vec![meaning(options, &tree, &layout)],
+        lines: vec![meaning(options, &layout)],
         legend: legend(&tree),
     };
     let frame = |index: usize| frame_text(&analysis, &tree, tree.node(layout.boxes[index].node));
@@ -135,7 +135,7 @@ fn subtitle(profile: &Profile, analysis: &Analysis<'_>, show_runtime: bool) -> S
     parts.join("  ·  ")
 }
 
-fn meaning(options: &FlamegraphOptions, tree: &CallTree, layout: &Layout) -> String {
+fn meaning(options: &FlamegraphOptions, layout: &Layout) -> String {
     let what = match options.by {
         By::Wall => "width = task time: wall-clock, waits included, all tasks added up",
         By::Wait => "width = time suspended at an await, all tasks added up",
@@ -152,10 +152,7 @@ fn meaning(options: &FlamegraphOptions, tree: &CallTree, layout: &Layout) -> Str
         0 => String::new(),
         hidden => format!(" · {} too narrow to draw", units::counted(hidden as u64, "frame")),
     };
-    format!(
-        "{what} · {order} · {}{hidden}",
-        units::duration(tree.root().stats.total_ns)
-    )
+    format!("{what} · {order}{hidden}")
 }
 
 fn legend(tree: &CallTree) -> Vec<LegendEntry> {
@@ -165,7 +162,7 @@ fn legend(tree: &CallTree) -> Vec<LegendEntry> {
     let entry = |(activity, ns): (Activity, u64)| LegendEntry {
         color: palette::of_activity(activity),
         text: format!(
-            "{} {} {}",
+            "{} {} ({})",
             explained(activity),
             units::duration(ns),
             units::percent(ns, total)

@@ -8,3 +8,8 @@ mod report_data;
 mod report_json;
 mod svg;
 pub(crate) mod units;
+
+#[cfg(test)]
+mod flamegraph_tests;
+#[cfg(test)]
+mod testing;

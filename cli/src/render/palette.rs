@@ -13,6 +13,11 @@ impl Color {
         format!("rgb({},{},{})", self.0, self.1, self.2)
     }
 
+    /// Whether black text on it would be hard to read.
+    pub(crate) fn is_dark(self) -> bool {
+        299 * u32::from(self.0) + 587 * u32::from(self.1) + 114 * u32::from(self.2) < 118_000
+    }
+
     /// Mixed with white: 0 is the colour, 1 is white.
     fn tinted(self, white: f64) -> Color {
         let mix = |channel: u8| (f64::from(channel) + (255.0 - f64::from(channel)) * white).round() as u8;

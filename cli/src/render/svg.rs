@@ -129,11 +129,12 @@ fn write_frame(
         .ok()?
         / 100.0
         * (IMAGE_WIDTH - 2 * SIDE) as f64;
-    let text = if strong {
-        text.replacen("<text", "<text class=\"state\"", 1)
-    } else {
-        text
+    let class = match (strong, fill.is_dark()) {
+        (true, true) => " class=\"strong dark\"",
+        (true, false) => " class=\"strong\"",
+        (false, _) => "",
     };
+    let text = text.replacen("<text", &format!("<text{class}"), 1);
     out.push_str(&format!(
         "<g><title>{} ({})</title>",
         escape(&label),
@@ -180,7 +181,7 @@ fn place_legend(entries: &[LegendEntry]) -> Vec<PlacedEntry> {
 fn write_header(out: &mut String, header: &Header, legend: &[PlacedEntry]) {
     // Under inferno's subtitle, whose baseline is at four times the font size.
     let top = FONT_SIZE * 4 + LINE_HEIGHT;
-    out.push_str("<style type=\"text/css\">.state { font-weight:bold; } #frames > g > rect { stroke:#ffffff; stroke-width:0.5; }</style>");
+    out.push_str("<style type=\"text/css\">.strong { font-weight:bold; } .dark { fill:#ffffff; } #frames > g > rect { stroke:#ffffff; stroke-width:0.5; }</style>");
     for (index, line) in header.lines.iter().enumerate() {
         let y = top + index * LINE_HEIGHT;
         out.push_str(&format!(

@@ -46,9 +46,9 @@ impl<'a> Analysis<'a> {
         };
         match group.kind {
             TaskKind::Task => name.to_owned(),
-            TaskKind::Root => format!("{name} [root task]"),
-            TaskKind::Blocking => format!("{name} [blocking task]"),
-            TaskKind::Worker => format!("{name} [worker]"),
+            TaskKind::Root => format!("[root task] {name}"),
+            TaskKind::Blocking => format!("[blocking task] {name}"),
+            TaskKind::Worker => format!("[worker] {name}"),
         }
     }
 
