@@ -5,11 +5,13 @@ pub(crate) mod layout;
 pub(crate) mod palette;
 pub(crate) mod report;
 mod report_data;
-mod report_json;
 mod svg;
+mod table;
 pub(crate) mod units;
 
 #[cfg(test)]
 mod flamegraph_tests;
+#[cfg(test)]
+mod report_tests;
 #[cfg(test)]
 mod testing;
