@@ -1,1 +1,22 @@
 //! All of asyncprof that runs inside the profiled process.
+//!
+//! When the library is loaded it finds the runtime's dispatch tables in the program ([`tokio::find`]), puts its
+//! own functions into them ([`patch`]), and from then on every spawn, poll, await and wake goes through a tap
+//! ([`tokio::task_taps`], [`tokio::waker_taps`]) that writes an event into the calling thread's ring
+//! ([`recorder`]). It starts no thread, prints nothing, and where it is unsure it does not touch the program.
+
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64", target_pointer_width = "64")))]
+compile_error!("asyncprof records on Linux x86-64 only, so far");
+
+mod elf;
+mod modules;
+#[cfg(feature = "preload")]
+mod panic_tap;
+mod patch;
+mod recorder;
+mod start;
+mod thread_pointer;
+mod tokio;
+mod unwind;
+
+pub use start::start;

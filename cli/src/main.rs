@@ -1,6 +1,90 @@
-//! The command line of asyncprof.
+//! The `asyncprof` command.
 
 mod commands;
+mod record;
 mod render;
+mod symbolize;
 
-fn main() {}
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::record::NotStartable;
+
+/// Async-aware profiler: where do tokio tasks wait, for what, and who woke them
+///
+/// Records any ordinary release build of a tokio program, unchanged: no code change, no special flags, no root.
+#[derive(Debug, Parser)]
+#[command(
+    name = "asyncprof",
+    version,
+    after_help = "\
+Examples:
+  asyncprof demo                       see it work on a built-in service
+  asyncprof record -- ./app            record a program, draw flamegraph.svg
+  asyncprof flamegraph --by io         draw only the waits for input and output
+  asyncprof report                     the numbers as text"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Record(commands::RecordCommand),
+    Flamegraph(commands::FlamegraphCommand),
+    Report(commands::ReportCommand),
+    Demo(commands::DemoCommand),
+    #[command(hide = true)]
+    DemoService(commands::DemoServiceCommand),
+    /// Print a completion script for a shell
+    Completions {
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli.command) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("asyncprof: {error:#}");
+            ExitCode::from(
+                error
+                    .downcast_ref::<NotStartable>()
+                    .map_or(125, NotStartable::exit_code),
+            )
+        }
+    }
+}
+
+fn run(command: Command) -> Result<u8> {
+    match command {
+        Command::Record(record) => record.run(),
+        Command::Flamegraph(flamegraph) => flamegraph.run(),
+        Command::Report(report) => report.run(),
+        Command::Demo(demo) => demo.run(),
+        Command::DemoService(service) => service.run(),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "asyncprof", &mut std::io::stdout());
+            Ok(0)
+        }
+        Command::Man => {
+            clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?;
+            Ok(0)
+        }
+    }
+}
+
+/// Whoever read our output has seen enough.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}

@@ -1,8 +1,23 @@
 //! What both sides of asyncprof share.
 //!
-//! The profiled process writes [events](event) into lock-free rings in shared memory; our own process drains
-//! them into per-task state machines and reduces them to a [`profile`]. This crate knows no runtime, no
-//! command line and no symbols.
+//! The profiled process writes [events](event) into lock-free [rings](ring) in a shared memory [region]; our own
+//! process drains them into per-task state machines and reduces them to a [`profile`]. This crate knows no
+//! runtime, no command line and no symbols.
 
+#[cfg(not(loom))]
+pub mod aggregate;
+#[cfg(not(loom))]
+pub mod clock;
+pub mod event;
+#[cfg(not(loom))]
+pub mod process_info;
+#[cfg(not(loom))]
 pub mod profile;
+#[cfg(not(loom))]
+pub mod region;
+pub mod ring;
+pub mod slots;
+pub mod stack_table;
+mod sync;
+#[cfg(not(loom))]
 pub mod view;

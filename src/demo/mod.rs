@@ -1,1 +1,142 @@
-//! placeholder
+//! The demo: a small order service to be looked at through the profiler. A request comes in, the shop
+//! asks a slow upstream for the price and SQLite for the stock at the same time, and answers when it has both.
+//!
+//! Everything is in this one program: the shop, the upstream, the database and the customers.
+
+mod load;
+mod server;
+mod shop;
+mod stock;
+mod upstream;
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use load::Load;
+use stock::Warehouse;
+
+/// What every part of the demo fails with: it only ever reaches the terminal.
+type BoxError = Box<dyn Error + Send + Sync>;
+
+/// How long, how hard and against how slow an upstream the demo runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DemoArgs {
+    /// How long customers keep ordering.
+    pub duration: Duration,
+    /// Orders per second, sent at a steady rate however long each answer takes.
+    pub rate_hz: u32,
+    /// Added to the upstream's own delay of about 40 ms: what "the upstream got slower" looks like.
+    pub slow_upstream: Duration,
+}
+
+impl Default for DemoArgs {
+    fn default() -> Self {
+        Self {
+            duration: Duration::from_secs(4),
+            rate_hz: 60,
+            slow_upstream: Duration::ZERO,
+        }
+    }
+}
+
+/// Runs the service under its own load and prints one closing line.
+///
+/// Ends when `args.duration` is over, or early at SIGINT or SIGTERM.
+///
+/// # Errors
+///
+/// The database or a port cannot be had, or a request failed.
+pub fn main(args: DemoArgs) -> Result<(), BoxError> {
+    let summary = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(run(args))?;
+    println!("{summary}");
+    if summary.failed > 0 {
+        return Err(format!(
+            "{} of {} demo requests failed",
+            summary.failed,
+            summary.requests()
+        )
+        .into());
+    }
+    Ok(())
+}
+
+async fn run(args: DemoArgs) -> Result<load::Summary, BoxError> {
+    let warehouse = tokio::task::spawn_blocking(Warehouse::build).await??;
+    let upstream = upstream::open(args.slow_upstream).await?;
+    let shop = shop::open(Arc::new(warehouse), &upstream.url).await?;
+
+    let load = Load {
+        duration: args.duration,
+        rate_hz: args.rate_hz,
+        shop_url: shop.url.clone(),
+    };
+    let summary = tokio::spawn(load::generate(load, asked_to_stop()?)).await??;
+
+    shop.close().await?;
+    upstream.close().await?;
+    Ok(summary)
+}
+
+/// Waits for SIGINT or SIGTERM. The handlers stand as soon as this returns, not at the first poll.
+fn asked_to_stop() -> Result<impl Future<Output = ()> + Send, BoxError> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn short(slow_upstream: Duration) -> load::Summary {
+        let args = DemoArgs {
+            duration: Duration::from_millis(300),
+            rate_hz: 50,
+            slow_upstream,
+        };
+        tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+            .block_on(run(args))
+            .unwrap()
+    }
+
+    #[test]
+    fn answers_every_order_and_closes_cleanly() {
+        let summary = short(Duration::ZERO);
+        assert_eq!((summary.requests(), summary.failed), (15, 0), "{summary}");
+        assert!(summary.percentile(0.5) >= upstream::LEAST_DELAY, "{summary}");
+    }
+
+    #[test]
+    fn a_slower_upstream_shows_in_every_answer() {
+        let slow = Duration::from_millis(60);
+        let summary = short(slow);
+        assert_eq!(summary.failed, 0, "{summary}");
+        assert!(
+            summary.percentile(0.0) >= upstream::LEAST_DELAY + slow,
+            "{summary}"
+        );
+    }
+
+    #[test]
+    fn main_runs_to_its_end() {
+        main(DemoArgs {
+            duration: Duration::from_millis(300),
+            ..DemoArgs::default()
+        })
+        .unwrap();
+    }
+}

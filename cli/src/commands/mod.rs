@@ -1,1 +1,12 @@
-//! Subcommands.
+//! The commands, one file each: what they take, and what they call.
+
+mod demo;
+mod duration;
+mod flamegraph;
+mod record;
+mod report;
+
+pub(crate) use demo::{DemoCommand, DemoServiceCommand};
+pub(crate) use flamegraph::FlamegraphCommand;
+pub(crate) use record::RecordCommand;
+pub(crate) use report::ReportCommand;

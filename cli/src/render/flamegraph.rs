@@ -4,7 +4,7 @@
 
 use std::io::Write;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use asyncprof_core::profile::{Profile, TaskKind};
 use asyncprof_core::view::{Activity, Analysis, By, CallTree, FrameKind, Node, Rules, TreeOptions};
 use inferno::flamegraph::color::BackgroundColor;
@@ -26,7 +26,12 @@ pub(crate) struct FlamegraphOptions {
 
 pub(crate) const DEFAULT_MIN_WIDTH_PX: f64 = 0.3;
 
-/// Writes the picture. Fails with a message for the user if there is nothing to show.
+/// There is nothing to draw; says why and what to try.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct EmptyProfile(String);
+
+/// Writes the picture. Fails with [`EmptyProfile`] if there is nothing to show.
 pub(crate) fn flamegraph(
     profile: &Profile,
     options: &FlamegraphOptions,
@@ -40,7 +45,7 @@ pub(crate) fn flamegraph(
     };
     let tree = CallTree::new(&analysis, &tree_options);
     if tree.root().stats.total_ns == 0 {
-        bail!("{}", nothing_to_show(profile, options.by));
+        return Err(EmptyProfile(nothing_to_show(profile, options.by)).into());
     }
     let min_share = options.min_width_px.unwrap_or(DEFAULT_MIN_WIDTH_PX) / svg::IMAGE_WIDTH as f64;
     let layout = Layout::new(&tree, min_share);

@@ -12,8 +12,6 @@ const MAX_DEPTH: usize = 400;
 pub(crate) struct Layout {
     /// Parents before children, siblings left to right.
     pub(crate) boxes: Vec<Placed>,
-    /// Nanoseconds per unit of width.
-    pub(crate) unit_ns: u64,
     /// Frames left out (with all below them) for being too narrow or too deep.
     pub(crate) hidden: usize,
 }
@@ -21,8 +19,7 @@ pub(crate) struct Layout {
 pub(crate) struct Placed {
     pub(crate) node: NodeId,
     pub(crate) depth: usize,
-    /// Left edge and width in units.
-    pub(crate) x: u64,
+    /// In units that all boxes share.
     pub(crate) width: u64,
 }
 
@@ -34,19 +31,16 @@ impl Layout {
         let min_ns = (total_ns as f64 * min_share).max(unit_ns as f64);
         let mut layout = Layout {
             boxes: Vec::new(),
-            unit_ns,
             hidden: 0,
         };
         let mut open = vec![(NodeId::ROOT, 0, 0)];
         while let Some((id, depth, start_ns)) = open.pop() {
             let node = tree.node(id);
             // Edges are rounded, not widths, so that children never stick out of their parent.
-            let x = start_ns / unit_ns;
-            let width = (start_ns + node.stats.total_ns) / unit_ns - x;
+            let width = (start_ns + node.stats.total_ns) / unit_ns - start_ns / unit_ns;
             layout.boxes.push(Placed {
                 node: id,
                 depth,
-                x,
                 width,
             });
             let mut at = start_ns;
@@ -63,10 +57,6 @@ impl Layout {
             open[first..].reverse();
         }
         layout
-    }
-
-    pub(crate) fn depth(&self) -> usize {
-        self.boxes.iter().map(|placed| placed.depth).max().unwrap_or(0)
     }
 
     /// Folded lines in which every frame is named by its position in `boxes`: unique, sorted as drawn, and

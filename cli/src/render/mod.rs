@@ -1,13 +1,13 @@
 //! Pictures and tables of a profile.
 
-pub(crate) mod flamegraph;
-pub(crate) mod layout;
-pub(crate) mod palette;
-pub(crate) mod report;
+mod flamegraph;
+mod layout;
+mod palette;
+mod report;
 mod report_data;
 mod svg;
 mod table;
-pub(crate) mod units;
+mod units;
 
 #[cfg(test)]
 mod flamegraph_tests;
@@ -15,3 +15,6 @@ mod flamegraph_tests;
 mod report_tests;
 #[cfg(test)]
 mod testing;
+
+pub(crate) use flamegraph::{EmptyProfile, FlamegraphOptions, flamegraph};
+pub(crate) use report::{DEFAULT_LIMIT, ReportOptions, report, report_json};

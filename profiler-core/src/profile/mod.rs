@@ -1,7 +1,15 @@
 //! The profile model, its statistics and its file.
 
+#[cfg(test)]
+mod arbitrary;
+mod check;
+mod file;
 mod model;
+mod save;
 mod stats;
 
+pub use check::Inconsistent;
+pub use file::{FORMAT_VERSION, MAGIC, ReadError, WriteError};
 pub use model::*;
+pub use save::{LoadError, SaveError};
 pub use stats::Stats;

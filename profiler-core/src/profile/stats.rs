@@ -48,7 +48,7 @@ impl Stats {
         for &(bucket, episodes) in &self.histogram {
             seen += episodes;
             if seen >= rank {
-                return bucket_middle(bucket).min(self.max_ns);
+                return bucket_end(bucket).min(self.max_ns);
             }
         }
         self.max_ns
@@ -59,6 +59,18 @@ impl Stats {
         self.histogram
             .iter()
             .map(|&(bucket, episodes)| (bucket_middle(bucket), episodes))
+    }
+
+    /// Buckets that exist, ascending, with no more than 64 bits of episodes in them.
+    pub(super) fn histogram_is_sound(&self) -> bool {
+        let last = bucket_of(u64::MAX);
+        self.histogram.is_sorted_by(|a, b| a.0 < b.0)
+            && self.histogram.last().is_none_or(|entry| entry.0 <= last)
+            && self
+                .histogram
+                .iter()
+                .try_fold(0u64, |sum, entry| sum.checked_add(entry.1))
+                .is_some()
     }
 
     fn count(&mut self, bucket: u16, episodes: u64) {
@@ -77,6 +89,17 @@ fn bucket_of(value: u64) -> u16 {
     }
     let shift = exponent - SUB_BITS;
     (((shift + 1) << SUB_BITS) as u64 + ((value >> shift) & 7)) as u16
+}
+
+/// The largest value of the bucket.
+fn bucket_end(bucket: u16) -> u64 {
+    let (octave, sub) = (u32::from(bucket) >> SUB_BITS, u64::from(bucket) & 7);
+    match octave {
+        0 => sub,
+        // A damaged file may hold any bucket number.
+        62.. => u64::MAX,
+        _ => ((8 + sub) << (octave - 1)) + ((1u64 << (octave - 1)) - 1),
+    }
 }
 
 fn bucket_middle(bucket: u16) -> u64 {
@@ -112,6 +135,14 @@ mod tests {
             merged.merge(&of(&b));
             prop_assert_eq!(merged, of(&[a, b].concat()));
         }
+    }
+
+    #[test]
+    fn quantiles_of_equal_episodes_are_their_length() {
+        let mut stats = Stats::default();
+        (0..100).for_each(|_| stats.add(50_300_000));
+        assert_eq!(stats.quantile_ns(0.5), 50_300_000);
+        assert_eq!(stats.quantile_ns(0.99), 50_300_000);
     }
 
     #[test]

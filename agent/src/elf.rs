@@ -1,0 +1,71 @@
+//! The program's own file, for its symbols: they are not loaded with it.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+
+use object::LittleEndian;
+use object::elf::{FileHeader64, SHT_SYMTAB};
+use object::read::elf::{FileHeader, Sym};
+
+/// A program file, mapped while we look at it.
+pub(crate) struct ElfFile {
+    bytes: &'static [u8],
+}
+
+impl ElfFile {
+    pub(crate) fn open(path: &Path) -> io::Result<ElfFile> {
+        let file = File::open(path)?;
+        let len = file.metadata()?.len() as usize;
+        // SAFETY: a fresh read-only private mapping of the file.
+        let bytes = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                len,
+                libc::PROT_READ,
+                libc::MAP_PRIVATE,
+                file.as_raw_fd(),
+                0,
+            )
+        };
+        if bytes == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: mapped until `drop`; a program that is running is not written to (the kernel refuses).
+        Ok(ElfFile {
+            bytes: unsafe { std::slice::from_raw_parts(bytes.cast(), len) },
+        })
+    }
+
+    /// Every function symbol: name and the file's virtual address. None if the file has no symbol table.
+    pub(crate) fn functions(&self) -> Option<Vec<(&[u8], u64)>> {
+        let header = FileHeader64::<LittleEndian>::parse(self.bytes).ok()?;
+        let sections = header.sections(LittleEndian, self.bytes).ok()?;
+        let symbols = sections.symbols(LittleEndian, self.bytes, SHT_SYMTAB).ok()?;
+        if symbols.is_empty() {
+            return None;
+        }
+        let strings = symbols.strings();
+        let functions = symbols
+            .iter()
+            .filter(|symbol| symbol.st_type() == object::elf::STT_FUNC);
+        Some(
+            functions
+                .filter_map(|symbol| {
+                    Some((
+                        symbol.name(LittleEndian, strings).ok()?,
+                        symbol.st_value(LittleEndian),
+                    ))
+                })
+                .collect(),
+        )
+    }
+}
+
+impl Drop for ElfFile {
+    fn drop(&mut self) {
+        // SAFETY: the mapping of `open`; nothing borrowed from `self` outlives it.
+        unsafe { libc::munmap(self.bytes.as_ptr() as *mut libc::c_void, self.bytes.len()) };
+    }
+}

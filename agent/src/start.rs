@@ -1,0 +1,72 @@
+//! Joins a recording: finds the region, finds the runtime, tells what came of it.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+
+use asyncprof_core::process_info::{ProcessInfo, Tap};
+use asyncprof_core::region::{ALLOW_UNKNOWN_TOKIO_VARIABLE, REGION_VARIABLE, Region};
+
+use crate::{modules, recorder, tokio, unwind};
+
+/// Joins the recording that the environment names, if it names one that is there. Before the program's own code
+/// and before any second thread. Says nothing and changes nothing otherwise.
+pub fn start() {
+    let _ = try_start();
+}
+
+fn try_start() -> Option<()> {
+    let variable = std::env::var(REGION_VARIABLE).ok()?;
+    let (path, token) = variable.rsplit_once(':')?;
+    let token = u64::from_str_radix(token, 16).ok()?;
+    // The recorder may be gone and its number taken by another process: open nothing that could block or act.
+    let target = std::fs::read_link(path).ok()?;
+    if !target.to_string_lossy().starts_with("/memfd:asyncprof") {
+        return None;
+    }
+    let flags = libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(flags)
+        .open(path)
+        .ok()?;
+    let region = Region::open(&file, token).ok()?;
+    drop(file);
+    if !region.is_recording() {
+        return None;
+    }
+    let started_ticks = region.now();
+    let process = region.claim_process(std::process::id())?;
+    let mapped = modules::mapped();
+    let program = mapped.first()?;
+    unwind::prepare(&mapped);
+    let allow_unknown = std::env::var_os(ALLOW_UNKNOWN_TOKIO_VARIABLE).is_some_and(|value| value == "1");
+    let tap = tokio::attach(program, allow_unknown);
+    let info = ProcessInfo {
+        pid: std::process::id(),
+        // SAFETY: always succeeds.
+        parent_pid: unsafe { libc::getppid() } as u32,
+        executable: program.path.to_string_lossy().into_owned(),
+        started_ticks,
+        modules: mapped.iter().filter_map(|module| module.info()).collect(),
+        tap,
+    };
+    let is_tapped = matches!(info.tap, Tap::Tokio { .. });
+    region.publish_process(process, info);
+    if is_tapped && recorder::install(region, process).is_ok() {
+        tokio::enable_spawn_tap();
+    }
+    Some(())
+}
+
+#[cfg(feature = "preload")]
+mod preload {
+    /// Run by the loader after all libraries are relocated and before the program's `main`.
+    #[used]
+    #[unsafe(link_section = ".init_array")]
+    static START: extern "C" fn() = start;
+
+    extern "C" fn start() {
+        super::start();
+    }
+}

@@ -1,0 +1,322 @@
+//! Finds tokio's tables in the program and puts our functions into them.
+//!
+//! A table is recognised by what stands in it: pointers to functions whose symbols are the ones that tokio puts
+//! there, in tokio's order. Nothing is patched unless every part of a table is what it should be.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::atomic::AtomicBool;
+
+use asyncprof_core::process_info::{Tap, TaskTable as TaskTableInfo};
+use memchr::memmem::Finder;
+
+use super::tables::{
+    CloneFn, MAX_WAKER_TABLES, TASK_TABLES, TaskFn, TaskTable, TaskTables, WAKER_TABLES, WakerFn, WakerKind,
+    WakerTable, slot,
+};
+use super::version::Version;
+use super::{task_taps, waker_taps};
+use crate::elf::ElfFile;
+use crate::modules::Module;
+use crate::patch;
+
+/// What a function can be to us; one address can be several (the linker merges equal code).
+mod role {
+    pub(super) const POLL: u16 = 1;
+    pub(super) const SCHEDULE: u16 = 1 << 1;
+    pub(super) const DEALLOC: u16 = 1 << 2;
+    pub(super) const SHUTDOWN: u16 = 1 << 3;
+    /// The four functions of a task's waker, of a parked thread's and of a scheduler's, in table order.
+    pub(super) const TASK_WAKER: [u16; 4] = [1 << 4, 1 << 5, 1 << 6, 1 << 7];
+    pub(super) const PARK_WAKER: [u16; 4] = [1 << 8, 1 << 9, 1 << 10, 1 << 11];
+    pub(super) const ARC_WAKER: [u16; 4] = [1 << 12, 1 << 13, 1 << 14, 1 << 15];
+}
+
+const ROLES: [(&str, u16); 16] = [
+    ("tokio::runtime::task::raw::poll", role::POLL),
+    ("tokio::runtime::task::raw::schedule", role::SCHEDULE),
+    ("tokio::runtime::task::raw::dealloc", role::DEALLOC),
+    ("tokio::runtime::task::raw::shutdown", role::SHUTDOWN),
+    ("tokio::runtime::task::waker::clone_waker", role::TASK_WAKER[0]),
+    ("tokio::runtime::task::waker::wake_by_val", role::TASK_WAKER[1]),
+    ("tokio::runtime::task::waker::wake_by_ref", role::TASK_WAKER[2]),
+    ("tokio::runtime::task::waker::drop_waker", role::TASK_WAKER[3]),
+    ("tokio::runtime::park::clone", role::PARK_WAKER[0]),
+    ("tokio::runtime::park::wake", role::PARK_WAKER[1]),
+    ("tokio::runtime::park::wake_by_ref", role::PARK_WAKER[2]),
+    ("tokio::runtime::park::drop_waker", role::PARK_WAKER[3]),
+    ("tokio::util::wake::clone_arc_raw", role::ARC_WAKER[0]),
+    ("tokio::util::wake::wake_arc_raw", role::ARC_WAKER[1]),
+    ("tokio::util::wake::wake_by_ref_arc_raw", role::ARC_WAKER[2]),
+    ("tokio::util::wake::drop_arc_raw", role::ARC_WAKER[3]),
+];
+
+/// Free low bits in a pointer to what `block_on` parks on: it holds words.
+const ROOT_TAG_MASK: u64 = 7;
+
+/// What was found and is to be patched in one stretch of memory that the loader made read-only.
+#[derive(Default)]
+struct Found {
+    task_tables: Vec<u64>,
+    waker_tables: Vec<(u64, WakerKind)>,
+}
+
+/// Patches the tokio in the program, if there is one that we know.
+pub(crate) fn attach(program: &Module, allow_unknown_version: bool) -> Tap {
+    let refused = |reason: String| Tap::Refused { reason };
+    let Ok(file) = ElfFile::open(&program.path) else {
+        return Tap::NoRuntime;
+    };
+    let version = Version::in_program(program);
+    let Some(functions) = file.functions() else {
+        return match version {
+            None => Tap::NoRuntime,
+            Some(version) => refused(format!(
+                "it holds tokio {version} but no symbols, so tokio's task tables cannot be told from other data; \
+                 build it without `strip = true`/`\"symbols\"` in the profile (`strip = \"debuginfo\"` is fine)"
+            )),
+        };
+    };
+    let roles = roles(&functions, program.bias);
+    if roles.is_empty() {
+        return Tap::NoRuntime;
+    }
+    let version = match version {
+        Some(version) if version.is_known() || allow_unknown_version => version,
+        Some(version) => {
+            return refused(format!(
+                "it holds tokio {version}, and this asyncprof knows {}; use one of those, or try \
+                 --allow-unknown-tokio if its task layout has not changed",
+                Version::known()
+            ));
+        }
+        None => {
+            return refused(
+                "it holds a tokio of unknown version (its source paths were removed from the binary); build \
+                 without `--remap-path-prefix`/`trim-paths`"
+                    .into(),
+            );
+        }
+    };
+    let mut found = Vec::new();
+    for range in constant_data(program) {
+        let tables = scan(&range, &roles, program);
+        if !tables.task_tables.is_empty() || !tables.waker_tables.is_empty() {
+            found.push((range, tables));
+        }
+    }
+    let tasks: Vec<u64> = found
+        .iter()
+        .flat_map(|(_, found)| found.task_tables.iter().copied())
+        .collect();
+    let wakers: Vec<_> = found
+        .iter()
+        .flat_map(|(_, found)| found.waker_tables.iter().copied())
+        .collect();
+    if tasks.is_empty() {
+        return refused(format!(
+            "it holds tokio {version}, but no task table was found: it spawns no task, or its \
+                                build hides tokio's functions"
+        ));
+    }
+    if !wakers.iter().any(|(_, kind)| *kind == WakerKind::Task) || wakers.len() > MAX_WAKER_TABLES {
+        return refused(format!(
+            "it holds tokio {version} with {} waker tables, and its task waker's could not be \
+                                told; please report this program's build settings",
+            wakers.len()
+        ));
+    }
+    match install(found, version) {
+        Ok(task_tables) => Tap::Tokio {
+            version: version.to_string(),
+            task_tables,
+            waker_tables: wakers.len() as u32,
+        },
+        Err(error) => refused(format!("its tables could not be made writable: {error}")),
+    }
+}
+
+/// The roles of each function of the program, by run-time address.
+fn roles(functions: &[(&[u8], u64)], bias: u64) -> HashMap<u64, u16> {
+    let mut roles = HashMap::new();
+    let crate_name = Finder::new(b"5tokio");
+    for (mangled, address) in functions {
+        // Demangling is slow and programs have many symbols: look for the crate's name first.
+        if crate_name.find(mangled).is_none() {
+            continue;
+        }
+        let Some(name) = std::str::from_utf8(mangled)
+            .ok()
+            .and_then(|m| rustc_demangle::try_demangle(m).ok())
+        else {
+            continue;
+        };
+        let name = format!("{name:#}");
+        let path = name.split("::<").next().unwrap_or(&name);
+        if let Some((_, role)) = ROLES.iter().find(|(known, _)| *known == path) {
+            *roles.entry(bias.wrapping_add(*address)).or_default() |= role;
+        }
+    }
+    roles
+}
+
+/// Where constants with pointers in them lie: the part that the loader relocates and then protects; in a program
+/// that is not relocated, all data that is not written to.
+fn constant_data(program: &Module) -> Vec<Range<u64>> {
+    let relocated = program.segment(libc::PT_GNU_RELRO, 0);
+    let read_only = program.segments.iter().filter(|segment| {
+        program.bias == 0
+            && segment.p_type == libc::PT_LOAD
+            && segment.p_flags & (libc::PF_W | libc::PF_X) == 0
+    });
+    relocated
+        .into_iter()
+        .chain(read_only.map(|segment| program.range_of(segment)))
+        .collect()
+}
+
+fn scan(range: &Range<u64>, roles: &HashMap<u64, u16>, program: &Module) -> Found {
+    // Cheap test before the lookup: within the addresses that have roles at all.
+    let (Some(low), Some(high)) = (roles.keys().min().copied(), roles.keys().max().copied()) else {
+        return Found::default();
+    };
+    // The protected range ends with a page in memory, but its last part may lie beyond the file's data.
+    let Some(mapped) = program.load_segment_at(range.start) else {
+        return Found::default();
+    };
+    let range = range.start.next_multiple_of(8)..range.end.min(mapped.end) & !7;
+    // SAFETY: mapped and readable for the life of the process; nobody writes to it while we look.
+    let words: &[u64] = unsafe {
+        std::slice::from_raw_parts(
+            range.start as *const u64,
+            ((range.end - range.start) / 8) as usize,
+        )
+    };
+    let has = |at: usize, role: u16| {
+        words
+            .get(at)
+            .and_then(|word| roles.get(word))
+            .is_some_and(|r| r & role != 0)
+    };
+    let mut found = Found::default();
+    for (at, word) in words.iter().enumerate() {
+        if *word < low || *word > high {
+            continue;
+        }
+        let address = range.start + at as u64 * 8;
+        let is_task_table = has(at, role::POLL)
+            && has(at + slot::SCHEDULE as usize, role::SCHEDULE)
+            && has(at + slot::DEALLOC as usize, role::DEALLOC)
+            && has(at + slot::SHUTDOWN as usize, role::SHUTDOWN)
+            && words
+                .get(at + slot::ID_OFFSET as usize)
+                .is_some_and(|offset| (32..4096).contains(offset) && offset % 8 == 0);
+        if is_task_table {
+            found.task_tables.push(address);
+        }
+        // One of the four may bear another function's name, if the linker has merged the two.
+        let is_waker_table =
+            |family: [u16; 4]| (0..4).filter(|&i| has(at + i, family[i])).count() >= 3 && has(at, family[0]);
+        if is_waker_table(role::TASK_WAKER) {
+            found.waker_tables.push((address, WakerKind::Task));
+        } else if is_waker_table(role::PARK_WAKER) || is_waker_table(role::ARC_WAKER) {
+            found.waker_tables.push((address, WakerKind::Root));
+        }
+    }
+    found
+}
+
+/// Notes the originals, then replaces them.
+fn install(found: Vec<(Range<u64>, Found)>, version: Version) -> std::io::Result<Vec<TaskTableInfo>> {
+    let mut task_tables = Vec::new();
+    let mut patches = Vec::new();
+    let mut wakers = 0;
+    for (range, found) in found {
+        let mut words = Vec::new();
+        for address in found.task_tables {
+            let index = task_tables.len() as u16;
+            // SAFETY: `scan` has seen a whole task table here, of functions of these types.
+            task_tables.push(unsafe { task_table(address, index) });
+            words.extend([
+                (address + slot::POLL * 8, task_taps::poll as *const () as u64),
+                (
+                    address + slot::SCHEDULE * 8,
+                    task_taps::schedule as *const () as u64,
+                ),
+                (
+                    address + slot::DEALLOC * 8,
+                    task_taps::dealloc as *const () as u64,
+                ),
+                (
+                    address + slot::SHUTDOWN * 8,
+                    task_taps::shutdown as *const () as u64,
+                ),
+            ]);
+        }
+        for (address, kind) in found.waker_tables {
+            let tag_mask = if kind == WakerKind::Task {
+                version.task_tag_mask()
+            } else {
+                ROOT_TAG_MASK
+            };
+            // SAFETY: `scan` has seen a whole waker table here.
+            let _ = WAKER_TABLES[wakers].set(unsafe { waker_table(address, kind, tag_mask) });
+            let taps = &waker_taps::TAPS[wakers];
+            words.extend([
+                (address, taps.clone as *const () as u64),
+                (address + 8, taps.wake as *const () as u64),
+                (address + 16, taps.wake_by_ref as *const () as u64),
+                (address + 24, taps.drop as *const () as u64),
+            ]);
+            wakers += 1;
+        }
+        patches.push((range, words));
+    }
+    let infos = task_tables.iter().map(|table: &TaskTable| TaskTableInfo {
+        poll_address: table.poll as *const () as u64,
+    });
+    let infos = infos.collect();
+    let _ = TASK_TABLES.set(TaskTables::new(task_tables));
+    for (range, words) in patches {
+        // SAFETY: the ranges were scanned, the addresses lie in them, our functions have the originals' types, and
+        // the program has not begun.
+        unsafe { patch::write_words(range, &words)? };
+    }
+    Ok(infos)
+}
+
+/// # Safety
+/// A whole task table lies at `address`.
+unsafe fn task_table(address: u64, index: u16) -> TaskTable {
+    const _: () = assert!(slot::LEN > slot::ID_OFFSET && slot::ID_OFFSET > slot::SHUTDOWN);
+    // SAFETY: the caller's promise; functions of one pointer have one calling convention on this target.
+    let function = |slot: u64| unsafe { *((address + slot * 8) as *const TaskFn) };
+    TaskTable {
+        address,
+        index,
+        poll: function(slot::POLL),
+        schedule: function(slot::SCHEDULE),
+        dealloc: function(slot::DEALLOC),
+        shutdown: function(slot::SHUTDOWN),
+        // SAFETY: the caller's promise.
+        id_offset: unsafe { *((address + slot::ID_OFFSET * 8) as *const u64) },
+        seen: AtomicBool::new(false),
+    }
+}
+
+/// # Safety
+/// A whole waker table lies at `address`.
+unsafe fn waker_table(address: u64, kind: WakerKind, tag_mask: u64) -> WakerTable {
+    // SAFETY: the caller's promise; functions of one pointer have one calling convention on this target.
+    let function = |slot: u64| unsafe { *((address + slot * 8) as *const WakerFn) };
+    WakerTable {
+        address,
+        kind,
+        tag_mask,
+        // SAFETY: as above; a pair of pointers is returned in the same two registers.
+        clone: unsafe { *(address as *const CloneFn) },
+        wake: function(1),
+        wake_by_ref: function(2),
+        drop: function(3),
+    }
+}

@@ -1,0 +1,11 @@
+//! The tokio tap: between tokio's scheduler and its tasks, through tokio's own tables.
+
+mod find;
+mod spawn_tap;
+mod tables;
+mod task_taps;
+mod version;
+mod waker_taps;
+
+pub(crate) use find::attach;
+pub(crate) use spawn_tap::enable as enable_spawn_tap;

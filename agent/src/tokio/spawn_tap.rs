@@ -1,0 +1,80 @@
+//! The moment and the place of a spawn: a task's memory is the program's only allocation that is aligned to 128
+//! bytes in whole multiples of that, so with the system's allocator each spawn calls `posix_memalign`.
+//!
+//! Other allocations of that shape are noted too; the reader forgets those that are never polled.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+static ENABLED: AtomicBool = AtomicBool::new(false);
+
+/// From now on spawns are noted.
+pub(crate) fn enable() {
+    ENABLED.store(true, Ordering::Relaxed);
+}
+
+#[cfg(feature = "preload")]
+mod preload {
+    use std::arch::naked_asm;
+    use std::ffi::{c_int, c_void};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use asyncprof_core::event::Kind;
+
+    use super::ENABLED;
+    use crate::recorder;
+    use crate::unwind::Entry;
+
+    const TASK_ALIGN: usize = 128;
+
+    type Memalign = unsafe extern "C" fn(*mut *mut c_void, usize, usize) -> c_int;
+
+    /// In place of the C library's function of this name.
+    ///
+    /// # Safety
+    /// As for the C library's.
+    #[unsafe(naked)]
+    #[unsafe(no_mangle)]
+    pub(crate) unsafe extern "C" fn posix_memalign(
+        _out: *mut *mut c_void,
+        _align: usize,
+        _size: usize,
+    ) -> c_int {
+        naked_asm!("mov rcx, rsp", "mov r8, rbp", "jmp {tap}", tap = sym memalign_tap)
+    }
+
+    unsafe extern "C" fn memalign_tap(
+        out: *mut *mut c_void,
+        align: usize,
+        size: usize,
+        sp: u64,
+        bp: u64,
+    ) -> c_int {
+        let Some(next) = next() else { return libc::ENOMEM };
+        // SAFETY: the caller's arguments for the function that was meant.
+        let result = unsafe { next(out, align, size) };
+        if result == 0
+            && align == TASK_ALIGN
+            && size.is_multiple_of(TASK_ALIGN)
+            && ENABLED.load(Ordering::Relaxed)
+            && let Some(thread) = recorder::current()
+        {
+            let stack = thread.stack(Entry { sp, bp });
+            // SAFETY: the call succeeded, so `out` holds the new memory's address.
+            thread.write(Kind::Spawn, unsafe { *out } as u64, 0, stack);
+        }
+        result
+    }
+
+    /// The next definition in the loader's order: the C library's, or another allocator's.
+    fn next() -> Option<Memalign> {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let mut next = NEXT.load(Ordering::Relaxed);
+        if next == 0 {
+            // SAFETY: a C string; the loader may be asked at any time.
+            next = unsafe { libc::dlsym(libc::RTLD_NEXT, c"posix_memalign".as_ptr()) } as usize;
+            NEXT.store(next, Ordering::Relaxed);
+        }
+        // SAFETY: null, or the address of a function of this name and so of this type.
+        unsafe { std::mem::transmute::<usize, Option<Memalign>>(next) }
+    }
+}

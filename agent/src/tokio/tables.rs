@@ -1,0 +1,152 @@
+//! The original functions of the tables that we patched.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// `unsafe fn(NonNull<Header>)`: poll, schedule, dealloc and shutdown of a task.
+pub(super) type TaskFn = unsafe extern "C-unwind" fn(u64);
+/// `unsafe fn(*const ())`: wake, wake_by_ref and drop of a waker.
+pub(super) type WakerFn = unsafe extern "C-unwind" fn(u64);
+/// `unsafe fn(*const ()) -> RawWaker`. A pair of pointers comes back in two registers; which is which is told
+/// by its value.
+pub(super) type CloneFn = unsafe extern "C-unwind" fn(u64) -> Pair;
+
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(super) struct Pair(pub(super) u64, pub(super) u64);
+
+/// Words of a task's table that are ours to read or replace, in tokio's order.
+pub(super) mod slot {
+    pub(crate) const POLL: u64 = 0;
+    pub(crate) const SCHEDULE: u64 = 1;
+    pub(crate) const DEALLOC: u64 = 2;
+    pub(crate) const SHUTDOWN: u64 = 6;
+    pub(crate) const ID_OFFSET: u64 = 9;
+    /// Length of the part that all known versions share.
+    pub(crate) const LEN: u64 = 10;
+}
+
+/// A patched task vtable.
+#[derive(Debug)]
+pub(super) struct TaskTable {
+    pub(super) address: u64,
+    pub(super) index: u16,
+    pub(super) poll: TaskFn,
+    pub(super) schedule: TaskFn,
+    pub(super) dealloc: TaskFn,
+    pub(super) shutdown: TaskFn,
+    /// Where a task keeps its id, in bytes from its header.
+    pub(super) id_offset: u64,
+    /// Set at the first poll.
+    pub(super) seen: AtomicBool,
+}
+
+/// All patched task vtables, found by address in a hash table of open addressing.
+#[derive(Debug)]
+pub(super) struct TaskTables {
+    tables: Vec<TaskTable>,
+    /// Index into `tables` plus one; a power of two of entries, at most half of them used.
+    buckets: Vec<u16>,
+    /// Where a task's header keeps its vtable pointer, in bytes; found at the first poll.
+    header_offset: AtomicU64,
+}
+
+/// In every known version; looked for elsewhere if it is not there.
+const USUAL_HEADER_OFFSET: u64 = 16;
+/// Words of a header that are looked at.
+const HEADER_WORDS: u64 = 8;
+
+pub(super) static TASK_TABLES: OnceLock<TaskTables> = OnceLock::new();
+
+impl TaskTables {
+    pub(super) fn new(tables: Vec<TaskTable>) -> TaskTables {
+        let mut buckets = vec![0; (tables.len() * 2).next_power_of_two().max(2)];
+        for (index, table) in tables.iter().enumerate() {
+            let mut bucket = bucket_of(table.address, buckets.len());
+            while buckets[bucket] != 0 {
+                bucket = (bucket + 1) & (buckets.len() - 1);
+            }
+            buckets[bucket] = index as u16 + 1;
+        }
+        TaskTables {
+            tables,
+            buckets,
+            header_offset: AtomicU64::new(USUAL_HEADER_OFFSET),
+        }
+    }
+
+    #[inline]
+    fn get(&self, address: u64) -> Option<&TaskTable> {
+        let mut bucket = bucket_of(address, self.buckets.len());
+        loop {
+            let table = self
+                .tables
+                .get(usize::from(*self.buckets.get(bucket)?).checked_sub(1)?)?;
+            if table.address == address {
+                return Some(table);
+            }
+            bucket = (bucket + 1) & (self.buckets.len() - 1);
+        }
+    }
+
+    /// The table of a task that tokio called us for through that very table.
+    ///
+    /// # Safety
+    /// `task` is the address of a live task header.
+    #[inline]
+    pub(super) unsafe fn of_task(&self, task: u64) -> Option<&TaskTable> {
+        // SAFETY: a header is longer than the offset, which is below its eight words.
+        let address = unsafe { *((task + self.header_offset.load(Ordering::Relaxed)) as *const u64) };
+        match self.get(address) {
+            Some(table) => Some(table),
+            // SAFETY: the caller's promise.
+            None => unsafe { self.search_header(task) },
+        }
+    }
+
+    #[cold]
+    unsafe fn search_header(&self, task: u64) -> Option<&TaskTable> {
+        for offset in (0..HEADER_WORDS).map(|word| word * 8) {
+            // SAFETY: a task's allocation is longer than eight words: header, core and trailer.
+            if let Some(table) = self.get(unsafe { *((task + offset) as *const u64) }) {
+                self.header_offset.store(offset, Ordering::Relaxed);
+                return Some(table);
+            }
+        }
+        None
+    }
+}
+
+#[inline]
+fn bucket_of(address: u64, buckets: usize) -> usize {
+    let shift = 64 - buckets.trailing_zeros();
+    ((address >> 3).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> shift) as usize
+}
+
+/// What a waker of some table stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WakerKind {
+    /// A task: the data pointer is its header.
+    Task,
+    /// The future under `block_on`: the data pointer is the parker's or the scheduler's.
+    Root,
+}
+
+/// A patched waker vtable.
+#[derive(Debug)]
+pub(super) struct WakerTable {
+    pub(super) address: u64,
+    pub(super) kind: WakerKind,
+    /// Low bits of the data pointer that are free for tags.
+    pub(super) tag_mask: u64,
+    pub(super) clone: CloneFn,
+    pub(super) wake: WakerFn,
+    pub(super) wake_by_ref: WakerFn,
+    pub(super) drop: WakerFn,
+}
+
+/// How many waker vtables can be patched: a waker's functions do not tell its table, so each has taps of its own.
+pub(super) const MAX_WAKER_TABLES: usize = 16;
+
+pub(super) static WAKER_TABLES: [OnceLock<WakerTable>; MAX_WAKER_TABLES] =
+    [const { OnceLock::new() }; MAX_WAKER_TABLES];

@@ -1,0 +1,167 @@
+//! What tokio calls instead of a task's own poll, schedule, dealloc and shutdown.
+
+use std::arch::naked_asm;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use asyncprof_core::event::{Kind, Outcome};
+
+use super::tables::{TASK_TABLES, TaskTable};
+use crate::recorder::{self, Polled};
+use crate::unwind::Entry;
+
+/// Bits of a task's state word, the same in all known versions.
+mod state {
+    pub(super) const COMPLETE: u64 = 0b10;
+    pub(super) const NOTIFIED: u64 = 0b100;
+    pub(super) const CANCELLED: u64 = 0b10_0000;
+    pub(super) const REF_ONE: u64 = 0b100_0000;
+    pub(super) const REFS: u64 = !(REF_ONE - 1);
+}
+
+/// # Safety
+/// `task` is the address of a live task header.
+#[inline]
+unsafe fn state_of<'a>(task: u64) -> &'a AtomicU64 {
+    // SAFETY: the state is the header's first word, an atomic in tokio too.
+    unsafe { &*(task as *const AtomicU64) }
+}
+
+/// Whether a wake-up of this task would change nothing: it is scheduled already, or done.
+///
+/// # Safety
+/// `task` is the address of a live task header.
+#[inline]
+pub(super) unsafe fn is_notified_or_complete(task: u64) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { state_of(task) }.load(Ordering::Relaxed) & (state::NOTIFIED | state::COMPLETE) != 0
+}
+
+/// # Safety
+/// `task` is the address of a live task header whose table holds one of our functions.
+#[inline]
+unsafe fn table_of(task: u64) -> &'static TaskTable {
+    // SAFETY: the caller's promise.
+    let table = TASK_TABLES
+        .get()
+        .and_then(|tables| unsafe { tables.of_task(task) });
+    match table {
+        Some(table) => table,
+        // tokio found us in the table that the header points to, and every table that holds us is known.
+        None => std::process::abort(),
+    }
+}
+
+/// Holds the task over a call that may free it; `release` tells what became of it.
+struct Held {
+    task: u64,
+    table: &'static TaskTable,
+}
+
+impl Held {
+    /// # Safety
+    /// `task` is the address of a live task header of this table.
+    unsafe fn new(task: u64, table: &'static TaskTable) -> Held {
+        // SAFETY: the caller's promise. The count has 58 bits; one more reference cannot overflow it.
+        unsafe { state_of(task) }.fetch_add(state::REF_ONE, Ordering::Relaxed);
+        Held { task, table }
+    }
+
+    /// Lets go and returns the state just before.
+    fn release(self) -> u64 {
+        // SAFETY: our reference has kept the task alive.
+        let before = unsafe { state_of(self.task) }.fetch_sub(state::REF_ONE, Ordering::AcqRel);
+        if before & state::REFS == state::REF_ONE {
+            // SAFETY: that was the last reference, so freeing is our duty, as it is of any holder in tokio.
+            unsafe { (self.table.dealloc)(self.task) };
+        }
+        before
+    }
+}
+
+/// In place of `poll`. Passes on where it was entered: the upper end of the task's stack.
+#[unsafe(naked)]
+pub(super) unsafe extern "C-unwind" fn poll(_task: u64) {
+    naked_asm!("mov rsi, rsp", "mov rdx, rbp", "jmp {tap}", tap = sym poll_tap)
+}
+
+unsafe extern "C-unwind" fn poll_tap(task: u64, sp: u64, bp: u64) {
+    // SAFETY: tokio calls with a live task.
+    let table = unsafe { table_of(task) };
+    let Some(thread) = recorder::current() else {
+        // SAFETY: the call that tokio meant to make.
+        return unsafe { (table.poll)(task) };
+    };
+    if !table.seen.load(Ordering::Relaxed) && !table.seen.swap(true, Ordering::Relaxed) {
+        let stack = thread.stack(Entry { sp, bp });
+        thread.write(Kind::TableSeen, 0, table.index, stack);
+    }
+    // SAFETY: the id lies within the task, at the offset that its own table tells.
+    let id = unsafe { *((task + table.id_offset) as *const u64) };
+    thread.write(Kind::PollStart, task, table.index, id);
+    let outer = std::mem::replace(&mut thread.polled, Polled { task, stack_top: sp });
+    let panics = thread.panics;
+    // SAFETY: as above.
+    let held = unsafe { Held::new(task, table) };
+
+    // SAFETY: the call that tokio meant to make.
+    unsafe { (table.poll)(task) };
+
+    let state = held.release();
+    // Recording may have stopped meanwhile; then the thread's state is never used again.
+    let Some(thread) = recorder::current() else { return };
+    thread.polled = outer;
+    let outcome = match state {
+        _ if state & state::COMPLETE == 0 => Outcome::Pending,
+        _ if state & state::CANCELLED != 0 => Outcome::Cancelled,
+        _ if thread.panics != panics => Outcome::Panicked,
+        _ => Outcome::Ready,
+    };
+    thread.write(Kind::PollEnd, task, outcome as u16, 0);
+}
+
+/// In place of `schedule`. Within a wake-up it is part of it; by itself it is one, by `abort`.
+#[unsafe(naked)]
+pub(super) unsafe extern "C-unwind" fn schedule(_task: u64) {
+    naked_asm!("mov rsi, rsp", "mov rdx, rbp", "jmp {tap}", tap = sym schedule_tap)
+}
+
+unsafe extern "C-unwind" fn schedule_tap(task: u64, sp: u64, bp: u64) {
+    // SAFETY: tokio calls with a live task.
+    let table = unsafe { table_of(task) };
+    if let Some(thread) = recorder::current()
+        && !thread.waking
+    {
+        let stack = thread.stack(Entry { sp, bp });
+        thread.write(Kind::Wake, task, 0, stack);
+    }
+    // SAFETY: the call that tokio meant to make.
+    unsafe { (table.schedule)(task) }
+}
+
+/// In place of `dealloc`: the last that is heard of a task that ended without a poll.
+pub(super) unsafe extern "C-unwind" fn dealloc(task: u64) {
+    // SAFETY: tokio calls with a task that is not yet freed.
+    let table = unsafe { table_of(task) };
+    if let Some(thread) = recorder::current() {
+        thread.write(Kind::End, task, Outcome::Freed as u16, 0);
+    }
+    // SAFETY: the call that tokio meant to make.
+    unsafe { (table.dealloc)(task) }
+}
+
+/// In place of `shutdown`: cancels the task, unless it is running.
+pub(super) unsafe extern "C-unwind" fn shutdown(task: u64) {
+    // SAFETY: tokio calls with a live task.
+    let (table, before) = unsafe { (table_of(task), state_of(task).load(Ordering::Relaxed)) };
+    // SAFETY: as above.
+    let held = unsafe { Held::new(task, table) };
+    // SAFETY: the call that tokio meant to make.
+    unsafe { (table.shutdown)(task) };
+    let after = held.release();
+    if before & state::COMPLETE == 0
+        && after & state::COMPLETE != 0
+        && let Some(thread) = recorder::current()
+    {
+        thread.write(Kind::End, task, Outcome::Cancelled as u16, 0);
+    }
+}

@@ -1,0 +1,387 @@
+//! From raw numbers to a profile: reads the stacks from the region, names every address once, tells what kind of
+//! task each table stands for.
+
+use std::collections::{BTreeMap, HashMap};
+
+use asyncprof_core::aggregate::{RawGroup, RawRow, RawStack, RawWaker, WINDOW_NS};
+use asyncprof_core::process_info::{ProcessInfo, Tap};
+use asyncprof_core::profile::{
+    Frame, FrameId, Function, Group, GroupId, LONGEST_POLLS, LongPoll, Meta, Module, ModuleId, Process,
+    ProcessId, Profile, Quality, Row, StackId, StringId, TaskKind, Waker, WakerId,
+};
+use asyncprof_core::region::Region;
+
+use super::merge::merge_equal;
+use super::sampler::Recorded;
+use crate::symbolize::ObjectFile;
+
+/// What only the recording command knows.
+#[derive(Debug)]
+pub(super) struct Circumstances {
+    pub(super) command: Vec<String>,
+    pub(super) started_unix_ns: u64,
+    pub(super) notes: Vec<String>,
+}
+
+/// Makes the profile of a recording.
+pub(super) fn assemble(recorded: Recorded, region: &Region, circumstances: Circumstances) -> Profile {
+    let mut profile = Profile::empty();
+    profile.meta = Meta {
+        asyncprof_version: env!("CARGO_PKG_VERSION").into(),
+        command: circumstances.command,
+        started_unix_ns: circumstances.started_unix_ns,
+        duration_ns: recorded.duration_ns,
+        window_ns: WINDOW_NS,
+    };
+    let mut assembler = Assembler::new(profile, region, &recorded);
+    assembler.processes();
+    assembler.groups();
+    assembler.rows_and_wakers();
+    assembler.longest_polls();
+    assembler.tables();
+    assembler.symbolize();
+    assembler.task_kinds();
+    assembler.quality(circumstances.notes);
+    let mut profile = assembler.profile;
+    merge_equal(&mut profile);
+    asyncprof_core::view::name_groups(&mut profile);
+    profile
+}
+
+struct Assembler<'a> {
+    profile: Profile,
+    region: &'a Region,
+    recorded: &'a Recorded,
+    strings: HashMap<String, StringId>,
+    modules: HashMap<String, ModuleId>,
+    frames: HashMap<(Option<ModuleId>, u64), FrameId>,
+    stacks: HashMap<RawStack, StackId>,
+}
+
+impl<'a> Assembler<'a> {
+    fn new(profile: Profile, region: &'a Region, recorded: &'a Recorded) -> Self {
+        Assembler {
+            profile,
+            region,
+            recorded,
+            strings: HashMap::new(),
+            modules: HashMap::new(),
+            frames: HashMap::new(),
+            stacks: HashMap::from([(RawStack::default(), StackId(0))]),
+        }
+    }
+
+    fn string(&mut self, text: &str) -> StringId {
+        if text.is_empty() {
+            return StringId(0);
+        }
+        if let Some(&id) = self.strings.get(text) {
+            return id;
+        }
+        let id = StringId(self.profile.strings.len() as u32);
+        self.profile.strings.push(text.to_owned());
+        self.strings.insert(text.to_owned(), id);
+        id
+    }
+
+    fn processes(&mut self) {
+        for info in &self.recorded.processes {
+            let (runtime, task_tables, waker_tables) = match &info.tap {
+                Tap::Tokio {
+                    version,
+                    task_tables,
+                    waker_tables,
+                } => (
+                    format!("tokio {version}"),
+                    task_tables.len() as u32,
+                    *waker_tables,
+                ),
+                Tap::NoRuntime | Tap::Refused { .. } => Default::default(),
+            };
+            self.profile.processes.push(Process {
+                pid: info.pid,
+                parent_pid: info.parent_pid,
+                executable: info.executable.clone(),
+                started_ns: self.recorded.rate.ns(info.started_ticks),
+                runtime,
+                task_tables,
+                waker_tables,
+            });
+        }
+    }
+
+    fn groups(&mut self) {
+        for raw in &self.recorded.raw.groups {
+            let spawn_stack = self.stack(raw.spawn_stack);
+            let RawGroup {
+                process,
+                is_root,
+                tasks,
+                completed,
+                cancelled,
+                panicked,
+                ..
+            } = *raw;
+            self.profile.groups.push(Group {
+                process: ProcessId(process),
+                name: StringId(0),
+                kind: if is_root { TaskKind::Root } else { TaskKind::Task },
+                spawn_stack,
+                tasks,
+                completed,
+                cancelled,
+                panicked,
+            });
+        }
+    }
+
+    fn rows_and_wakers(&mut self) {
+        self.profile.wakers.clear();
+        for raw in &self.recorded.raw.wakers {
+            let waker = match *raw {
+                RawWaker::Unknown => Waker::Unknown,
+                RawWaker::Seen { group: None, stack } => Waker::Thread {
+                    stack: self.stack(stack),
+                },
+                RawWaker::Seen {
+                    group: Some(group),
+                    stack,
+                } => Waker::Task {
+                    group: GroupId(group.group),
+                    stack: self.stack(stack),
+                },
+            };
+            self.profile.wakers.push(waker);
+        }
+        for raw in &self.recorded.raw.rows {
+            let stack = self.stack(raw.stack);
+            let RawRow {
+                group,
+                state,
+                waker,
+                open_episodes,
+                ref stats,
+                ..
+            } = *raw;
+            self.profile.rows.push(Row {
+                group: GroupId(group.group),
+                stack,
+                state,
+                waker: WakerId(waker.0),
+                stats: stats.clone(),
+                open_episodes,
+                windows: raw.windows(),
+            });
+        }
+    }
+
+    fn longest_polls(&mut self) {
+        for raw in &self.recorded.raw.longest_polls {
+            let number = raw.stack;
+            let stack = if number == 0 {
+                RawStack::default()
+            } else {
+                RawStack {
+                    process: raw.group.process,
+                    number,
+                }
+            };
+            let stack = self.stack(stack);
+            self.profile.longest_polls.push(LongPoll {
+                group: GroupId(raw.group.group),
+                stack,
+                started_ns: raw.started_ns,
+                duration_ns: raw.duration_ns,
+            });
+        }
+    }
+
+    /// Stacks that only tell what kind of task a table stands for.
+    fn tables(&mut self) {
+        let raw = &self.recorded.raw;
+        for stack in raw
+            .table_stacks
+            .values()
+            .chain(raw.nested_tables.iter().map(|(_, stack)| stack))
+        {
+            self.stack(*stack);
+        }
+    }
+
+    /// The profile's stack for a raw one: root first, each frame a file's address.
+    fn stack(&mut self, raw: RawStack) -> StackId {
+        if let Some(&id) = self.stacks.get(&raw) {
+            return id;
+        }
+        let mut addresses = Vec::new();
+        self.region.stacks().read(raw.number, &mut addresses);
+        let recorded = self.recorded;
+        let process = recorded.processes.get(raw.process as usize);
+        let frames = addresses
+            .iter()
+            .rev()
+            .map(|&address| self.frame(process, address))
+            .collect();
+        let id = StackId(self.profile.stacks.len() as u32);
+        self.profile.stacks.push(frames);
+        self.stacks.insert(raw, id);
+        id
+    }
+
+    fn frame(&mut self, process: Option<&ProcessInfo>, return_address: u64) -> FrameId {
+        // The call lies before the address it returns to, which may belong to the next line or function.
+        let address = return_address.saturating_sub(1);
+        let within = |m: &&asyncprof_core::process_info::ModuleInfo| (m.start..m.end).contains(&address);
+        let key = match process.and_then(|process| process.modules.iter().find(within)) {
+            None => (None, address),
+            Some(module) => (Some(self.module(&module.path)), address.wrapping_sub(module.bias)),
+        };
+        if let Some(&id) = self.frames.get(&key) {
+            return id;
+        }
+        let id = FrameId(self.profile.frames.len() as u32);
+        self.profile.frames.push(Frame {
+            module: key.0,
+            address: key.1,
+            functions: Vec::new(),
+        });
+        self.frames.insert(key, id);
+        id
+    }
+
+    fn module(&mut self, path: &str) -> ModuleId {
+        if let Some(&id) = self.modules.get(path) {
+            return id;
+        }
+        let id = ModuleId(self.profile.modules.len() as u32);
+        self.profile.modules.push(Module {
+            path: path.to_owned(),
+            build_id: String::new(),
+        });
+        self.modules.insert(path.to_owned(), id);
+        id
+    }
+
+    fn symbolize(&mut self) {
+        let mut by_module = BTreeMap::<ModuleId, Vec<(u64, usize)>>::new();
+        for (at, frame) in self.profile.frames.iter().enumerate() {
+            if let Some(module) = frame.module {
+                by_module.entry(module).or_default().push((frame.address, at));
+            }
+        }
+        for (module, mut frames) in by_module {
+            frames.sort_unstable();
+            let path = self.profile.modules[module.index()].path.clone();
+            let Some(file) = self.recorded.files.get(&path) else {
+                continue;
+            };
+            let addresses: Vec<u64> = frames.iter().map(|&(address, _)| address).collect();
+            let read = ObjectFile::from_file(file, path.as_ref()).and_then(|object| {
+                self.profile.modules[module.index()].build_id = object.build_id();
+                object.symbolize(&addresses)
+            });
+            let symbols = match read {
+                Ok(symbols) => symbols,
+                Err(error) => {
+                    self.profile
+                        .quality
+                        .notes
+                        .push(format!("{path}: its functions have no names: {error}"));
+                    continue;
+                }
+            };
+            for ((_, at), chain) in frames.into_iter().zip(symbols.chains) {
+                let functions = chain.iter().map(|function| Function {
+                    name: self.string(&function.name),
+                    file: self.string(function.file.as_deref().unwrap_or_default()),
+                    line: function.line,
+                });
+                self.profile.frames[at].functions = functions.collect();
+            }
+        }
+    }
+
+    /// Tells blocking closures and runtimes' own worker loops from tasks, by who polls them.
+    fn task_kinds(&mut self) {
+        let raw = &self.recorded.raw;
+        let names = |profile: &Profile, stack: Option<&StackId>| -> Vec<String> {
+            let frames = stack.map_or(&[][..], |stack| profile.stack(*stack));
+            let functions = frames.iter().flat_map(|frame| &profile.frame(*frame).functions);
+            functions
+                .map(|function| profile.string(function.name).to_owned())
+                .collect()
+        };
+        let any = |names: Vec<String>, part: &str| names.iter().any(|name| name.contains(part));
+        let mut kinds = HashMap::new();
+        for (&table, stack) in &raw.table_stacks {
+            if any(
+                names(&self.profile, self.stacks.get(stack)),
+                "tokio::runtime::blocking::",
+            ) {
+                kinds.insert(table, TaskKind::Blocking);
+            }
+        }
+        for (table, stack) in &raw.nested_tables {
+            if any(
+                names(&self.profile, self.stacks.get(stack)),
+                "tokio::runtime::scheduler::multi_thread",
+            ) {
+                kinds.insert(*table, TaskKind::Worker);
+            }
+        }
+        for (group, raw) in self.profile.groups.iter_mut().zip(&raw.groups) {
+            if let Some(kind) = raw.table.and_then(|table| kinds.get(&(raw.process, table))) {
+                group.kind = *kind;
+            }
+        }
+        // A worker's loop wakes on behalf of its driver: that is no task.
+        let profile = &mut self.profile;
+        for waker in &mut profile.wakers {
+            if let Waker::Task { group, stack } = *waker
+                && profile.groups[group.index()].kind == TaskKind::Worker
+            {
+                *waker = Waker::Thread { stack };
+            }
+        }
+        let is_worker = |group: GroupId| profile.groups[group.index()].kind == TaskKind::Worker;
+        profile.longest_polls.retain(|poll| !is_worker(poll.group));
+        profile
+            .longest_polls
+            .sort_by_key(|poll| (std::cmp::Reverse(poll.duration_ns), poll.started_ns));
+        profile.longest_polls.truncate(LONGEST_POLLS);
+    }
+
+    fn quality(&mut self, notes: Vec<String>) {
+        let counts = self.recorded.raw.counts;
+        let frames = &self.profile.frames;
+        let mut quality = Quality {
+            events: counts.events,
+            events_lost: self.region.events_lost(),
+            threads_lost: self.region.threads_lost(),
+            stacks_lost: self.region.stacks_lost(),
+            tasks_seen_late: counts.tasks_seen_late,
+            wakes_unseen: counts.wakes_unseen,
+            waits_split: counts.waits_split,
+            frames_total: frames.len() as u64,
+            frames_unsymbolised: frames.iter().filter(|frame| frame.functions.is_empty()).count() as u64,
+            clock: self.region.clock().name().into(),
+            notes,
+        };
+        quality.notes.append(&mut self.profile.quality.notes);
+        for info in &self.recorded.processes {
+            if let Tap::Refused { reason } = &info.tap {
+                quality.notes.push(format!(
+                    "{} (process {}) ran unobserved: {reason}",
+                    info.executable, info.pid
+                ));
+            }
+        }
+        if self.recorded.damaged_rings > 0 {
+            quality.notes.push(format!(
+                "{} times a ring held no valid events: the program has written over memory that is not its own",
+                self.recorded.damaged_rings
+            ));
+        }
+        self.profile.quality = quality;
+    }
+}

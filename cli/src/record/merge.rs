@@ -1,0 +1,264 @@
+//! Makes one of what differs only in machine addresses: a compiler that unrolls a loop makes many spawn sites of
+//! one, and two calls of one line are one place to the reader.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use asyncprof_core::profile::{
+    Frame, FrameId, Function, Group, GroupId, ModuleId, ProcessId, Profile, Row, StackId, State, TaskKind,
+    Waker, WakerId,
+};
+
+/// Merges equal frames, then equal stacks, groups, wakers and rows. Keeps every total. Drops what nothing refers
+/// to any more.
+pub(super) fn merge_equal(profile: &mut Profile) {
+    let (frames, frame_ids) = merge_frames(&profile.frames);
+    profile.frames = frames;
+
+    let stacks = profile.stacks.iter().map(|stack| {
+        stack
+            .iter()
+            .map(|frame| FrameId(frame_ids[frame.index()]))
+            .collect()
+    });
+    let (stacks, stack_ids) = unique(stacks.collect::<Vec<Vec<FrameId>>>());
+    profile.stacks = stacks;
+    let stack_of = |stack: StackId| StackId(stack_ids[stack.index()]);
+
+    let (groups, group_ids) = merge_groups(&profile.groups, stack_of);
+    profile.groups = groups;
+    let group_of = |group: GroupId| GroupId(group_ids[group.index()]);
+
+    let wakers = profile.wakers.iter().map(|waker| match *waker {
+        Waker::Unknown => Waker::Unknown,
+        Waker::Task { group, stack } => Waker::Task {
+            group: group_of(group),
+            stack: stack_of(stack),
+        },
+        Waker::Thread { stack } => Waker::Thread {
+            stack: stack_of(stack),
+        },
+    });
+    let (wakers, waker_ids) = unique(wakers.collect());
+    profile.wakers = wakers;
+
+    for row in &mut profile.rows {
+        row.group = group_of(row.group);
+        row.stack = stack_of(row.stack);
+        row.waker = WakerId(waker_ids[row.waker.index()]);
+    }
+    profile.rows = merge_rows(std::mem::take(&mut profile.rows));
+    for poll in &mut profile.longest_polls {
+        poll.group = group_of(poll.group);
+        poll.stack = stack_of(poll.stack);
+    }
+}
+
+/// The distinct values in the order they first come, and for each value its number among them.
+fn unique<T: Clone + Eq + Hash>(values: Vec<T>) -> (Vec<T>, Vec<u32>) {
+    let mut index = HashMap::new();
+    let mut distinct = Vec::new();
+    let numbers = values
+        .into_iter()
+        .map(|value| {
+            *index.entry(value).or_insert_with_key(|value| {
+                distinct.push(value.clone());
+                distinct.len() as u32 - 1
+            })
+        })
+        .collect();
+    (distinct, numbers)
+}
+
+fn merge_frames(frames: &[Frame]) -> (Vec<Frame>, Vec<u32>) {
+    #[derive(PartialEq, Eq, Hash)]
+    enum Key<'a> {
+        Named(Option<ModuleId>, &'a [Function]),
+        /// Nothing but its address tells it.
+        Nameless(Option<ModuleId>, u64),
+    }
+    let mut index = HashMap::new();
+    let mut distinct = Vec::new();
+    let mut numbers = Vec::with_capacity(frames.len());
+    for frame in frames {
+        let key = match frame.functions.as_slice() {
+            [] => Key::Nameless(frame.module, frame.address),
+            functions => Key::Named(frame.module, functions),
+        };
+        numbers.push(*index.entry(key).or_insert_with(|| {
+            distinct.push(frame.clone());
+            distinct.len() as u32 - 1
+        }));
+    }
+    (distinct, numbers)
+}
+
+fn merge_groups(groups: &[Group], stack_of: impl Fn(StackId) -> StackId) -> (Vec<Group>, Vec<u32>) {
+    let mut index = HashMap::<(ProcessId, TaskKind, StackId, u32), u32>::new();
+    let mut distinct: Vec<Group> = Vec::new();
+    let mut numbers = Vec::with_capacity(groups.len());
+    for (at, group) in groups.iter().enumerate() {
+        let spawn_stack = stack_of(group.spawn_stack);
+        // Without a spawn stack nothing says that two groups are one.
+        let alone = if spawn_stack == StackId::default() {
+            at as u32
+        } else {
+            u32::MAX
+        };
+        let number = *index
+            .entry((group.process, group.kind, spawn_stack, alone))
+            .or_insert_with(|| {
+                let counts = (0, 0, 0, 0);
+                let (tasks, completed, cancelled, panicked) = counts;
+                distinct.push(Group {
+                    spawn_stack,
+                    tasks,
+                    completed,
+                    cancelled,
+                    panicked,
+                    ..group.clone()
+                });
+                distinct.len() as u32 - 1
+            });
+        let merged = &mut distinct[number as usize];
+        merged.tasks += group.tasks;
+        merged.completed += group.completed;
+        merged.cancelled += group.cancelled;
+        merged.panicked += group.panicked;
+        numbers.push(number);
+    }
+    (distinct, numbers)
+}
+
+fn merge_rows(rows: Vec<Row>) -> Vec<Row> {
+    let mut index = HashMap::<(GroupId, StackId, State, WakerId), usize>::new();
+    let mut distinct: Vec<Row> = Vec::new();
+    for row in rows {
+        let at = *index
+            .entry((row.group, row.stack, row.state, row.waker))
+            .or_insert(distinct.len());
+        match distinct.get_mut(at) {
+            None => distinct.push(row),
+            Some(merged) => {
+                merged.stats.merge(&row.stats);
+                merged.open_episodes += row.open_episodes;
+                merged.windows = merge_windows(&merged.windows, &row.windows);
+            }
+        }
+    }
+    distinct
+}
+
+/// Both ascending, as is the result.
+fn merge_windows(a: &[(u32, u64)], b: &[(u32, u64)]) -> Vec<(u32, u64)> {
+    let mut merged = Vec::with_capacity(a.len().max(b.len()));
+    let (mut a, mut b) = (a.iter().copied().peekable(), b.iter().copied().peekable());
+    loop {
+        merged.push(match (a.peek().copied(), b.peek().copied()) {
+            (Some((window, left)), Some((other, right))) if window == other => {
+                (a.next(), b.next());
+                (window, left + right)
+            }
+            (Some(left), Some(right)) if left.0 < right.0 => {
+                a.next();
+                left
+            }
+            (Some(left), None) => {
+                a.next();
+                left
+            }
+            (_, Some(right)) => {
+                b.next();
+                right
+            }
+            (None, None) => return merged,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use asyncprof_core::profile::{Meta, Process, Stats, StringId};
+
+    fn named(line: u32, address: u64) -> Frame {
+        let function = Function {
+            name: StringId(1),
+            file: StringId(2),
+            line,
+        };
+        Frame {
+            module: None,
+            address,
+            functions: vec![function],
+        }
+    }
+
+    #[test]
+    fn places_that_differ_in_addresses_only_become_one() {
+        let row = |group, stack, ns| {
+            let mut stats = Stats::default();
+            stats.add(ns);
+            let (group, stack, waker) = (GroupId(group), StackId(stack), WakerId(0));
+            Row {
+                group,
+                stack,
+                state: State::Waiting,
+                waker,
+                stats,
+                open_episodes: 1,
+                windows: vec![(0, ns)],
+            }
+        };
+        let group = |spawn| Group {
+            spawn_stack: StackId(spawn),
+            tasks: 1,
+            completed: 1,
+            ..Group::default()
+        };
+        let mut profile = Profile {
+            meta: Meta {
+                duration_ns: 100,
+                window_ns: 1_000_000_000,
+                ..Meta::default()
+            },
+            processes: vec![Process::default()],
+            strings: ["", "app::run", "src/main.rs"].map(String::from).into(),
+            frames: vec![named(7, 100), named(7, 200), named(8, 300)],
+            stacks: vec![vec![], vec![FrameId(0)], vec![FrameId(1)], vec![FrameId(2)]],
+            groups: vec![group(1), group(2), group(3), group(0), group(0)],
+            wakers: vec![Waker::Unknown],
+            rows: vec![
+                row(0, 1, 5),
+                row(1, 2, 6),
+                row(2, 3, 7),
+                row(3, 0, 1),
+                row(4, 0, 1),
+            ],
+            ..Profile::empty()
+        };
+        merge_equal(&mut profile);
+        assert_eq!(profile.frames.len(), 2);
+        assert_eq!(
+            profile.groups.iter().map(|group| group.tasks).collect::<Vec<_>>(),
+            [2, 1, 1, 1]
+        );
+        assert_eq!(profile.rows.len(), 4);
+        let first = &profile.rows[0];
+        assert_eq!(
+            (first.stats.total_ns, first.stats.episodes, first.open_episodes),
+            (11, 2, 2)
+        );
+        assert_eq!(first.windows, [(0, 11)]);
+        profile.check().unwrap();
+    }
+
+    #[test]
+    fn windows_merge_in_order() {
+        assert_eq!(
+            merge_windows(&[(0, 1), (2, 3)], &[(1, 5), (2, 4), (9, 1)]),
+            [(0, 1), (1, 5), (2, 7), (9, 1)]
+        );
+        assert_eq!(merge_windows(&[], &[]), []);
+    }
+}

@@ -1,0 +1,14 @@
+//! `asyncprof record`: runs a program with the agent in it and keeps what its tasks did.
+
+mod agent_file;
+mod assemble;
+mod child;
+mod merge;
+mod outputs;
+mod sampler;
+mod session;
+mod target;
+
+pub(crate) use outputs::{DEFAULT_PROFILE, write_picture};
+pub(crate) use session::{Request, record};
+pub(crate) use target::NotStartable;

@@ -1,0 +1,227 @@
+//! Where a recording goes: the profile and its picture, or just the one file that was asked for.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use asyncprof_core::profile::Profile;
+
+use crate::render::{FlamegraphOptions, flamegraph};
+
+/// The profile's file where none is named.
+pub(crate) const DEFAULT_PROFILE: &str = "asyncprof.data";
+const DEFAULT_PICTURE: &str = "flamegraph.svg";
+
+/// Something to tell the user about a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Said {
+    pub(super) text: String,
+    /// To be told even if the user wants quiet.
+    pub(super) is_trouble: bool,
+}
+
+/// The files to write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Outputs {
+    pub(super) profile: Option<PathBuf>,
+    pub(super) picture: Option<PathBuf>,
+}
+
+impl Outputs {
+    /// `-o x.svg` asks for the picture only, `-o` anything else for the profile only, no `-o` for both.
+    pub(super) fn new(asked: Option<&Path>) -> Outputs {
+        match asked {
+            None => Outputs {
+                profile: Some(DEFAULT_PROFILE.into()),
+                picture: Some(DEFAULT_PICTURE.into()),
+            },
+            Some(path)
+                if path
+                    .extension()
+                    .is_some_and(|extension| extension.eq_ignore_ascii_case("svg")) =>
+            {
+                Outputs {
+                    profile: None,
+                    picture: Some(path.into()),
+                }
+            }
+            Some(path) => Outputs {
+                profile: Some(path.into()),
+                picture: None,
+            },
+        }
+    }
+
+    /// Why one of the files could not be written as things stand now, to be said before a long recording.
+    pub(super) fn doubt(&self) -> Option<String> {
+        self.paths().find_map(|path| {
+            let folder = folder_of(path);
+            let why = match fs::metadata(path) {
+                Ok(metadata) if metadata.is_dir() => "it is a folder".to_owned(),
+                // Devices and pipes show what they take when written to.
+                Ok(metadata) if !metadata.is_file() => return None,
+                _ => tempfile_in(folder).err()?.to_string(),
+            };
+            Some(format!("{} cannot be written: {why}", path.display()))
+        })
+    }
+
+    fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        self.profile.iter().chain(&self.picture)
+    }
+
+    /// Writes the files; what cannot be written where it was asked for goes to the folder for temporary files.
+    /// Returns a sentence for each file written or not, and whether all that was recorded is in some file.
+    pub(super) fn write(&self, profile: &Profile) -> (Vec<Said>, bool) {
+        let mut said = Vec::new();
+        let mut saved = true;
+        let profile_written = self.profile.as_ref().map(|path| {
+            let save = |path: &Path| profile.save(path).map_err(anyhow::Error::from);
+            write_or_rescue(path, DEFAULT_PROFILE, "profile", &mut said, save)
+        });
+        let picture_written = self.picture.as_ref().map(|path| {
+            write_or_rescue(path, DEFAULT_PICTURE, "flame graph", &mut said, |path| {
+                draw(profile, path)
+            })
+        });
+        if profile_written == Some(false) {
+            saved = false;
+        }
+        if picture_written == Some(false) && profile_written.is_none() {
+            // The picture was all that was asked for: keep what it would have been drawn from.
+            let save = |path: &Path| profile.save(path).map_err(anyhow::Error::from);
+            saved = write_or_rescue(
+                &rescue_path(DEFAULT_PROFILE),
+                DEFAULT_PROFILE,
+                "profile",
+                &mut said,
+                save,
+            );
+        }
+        (said, saved)
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
+/// Makes and removes a file in the folder.
+fn tempfile_in(folder: &Path) -> std::io::Result<()> {
+    let probe = folder.join(format!(".asyncprof-{}", std::process::id()));
+    fs::File::create_new(&probe)?;
+    fs::remove_file(&probe)
+}
+
+fn rescue_path(name: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("asyncprof-{}-{name}", std::process::id()))
+}
+
+fn draw(profile: &Profile, path: &Path) -> Result<()> {
+    let mut svg = Vec::new();
+    flamegraph(profile, &FlamegraphOptions::default(), &mut svg)?;
+    write_picture(path, &svg)
+}
+
+/// Writes a picture in one step: an old one stays until the new one is whole.
+pub(crate) fn write_picture(path: &Path, svg: &[u8]) -> Result<()> {
+    let in_place = fs::metadata(path).is_ok_and(|metadata| !metadata.is_file());
+    if in_place {
+        return Ok(fs::OpenOptions::new().write(true).open(path)?.write_all(svg)?);
+    }
+    let temporary = folder_of(path).join(format!(".asyncprof-{}.svg", std::process::id()));
+    let written = fs::File::create(&temporary)
+        .and_then(|mut file| file.write_all(svg))
+        .and_then(|()| fs::rename(&temporary, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    written.with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn write_or_rescue(
+    path: &Path,
+    name: &str,
+    what: &str,
+    said: &mut Vec<Said>,
+    write: impl Fn(&Path) -> Result<()>,
+) -> bool {
+    let Err(error) = write(path) else {
+        said.push(Said {
+            text: format!("{what}: {}", path.display()),
+            is_trouble: false,
+        });
+        return true;
+    };
+    let mut trouble = |text| {
+        said.push(Said {
+            text,
+            is_trouble: true,
+        })
+    };
+    // No picture of nothing is no loss.
+    if error.is::<crate::render::EmptyProfile>() {
+        trouble(format!("no {what}: {error}"));
+        return true;
+    }
+    let rescue = rescue_path(name);
+    match write(&rescue) {
+        Ok(()) => {
+            trouble(format!(
+                "{what} not written to {}: {error:#}; saved to {} instead",
+                path.display(),
+                rescue.display()
+            ));
+            true
+        }
+        Err(second) => {
+            trouble(format!(
+                "{what} lost: {error:#}; nor could it be saved to {}: {second:#}",
+                rescue.display()
+            ));
+            false
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ending_of_the_path_tells_what_is_asked_for() {
+        assert_eq!(
+            Outputs::new(Some("a.SVG".as_ref())),
+            Outputs {
+                profile: None,
+                picture: Some("a.SVG".into())
+            }
+        );
+        assert_eq!(
+            Outputs::new(Some("a.data".as_ref())),
+            Outputs {
+                profile: Some("a.data".into()),
+                picture: None
+            }
+        );
+        let both = Outputs {
+            profile: Some("asyncprof.data".into()),
+            picture: Some("flamegraph.svg".into()),
+        };
+        assert_eq!(Outputs::new(None), both);
+    }
+
+    #[test]
+    fn a_missing_folder_is_doubted_before_the_recording() {
+        let outputs = Outputs::new(Some("no/such/folder/x.data".as_ref()));
+        assert!(
+            outputs
+                .doubt()
+                .unwrap()
+                .starts_with("no/such/folder/x.data cannot be written: ")
+        );
+    }
+}

@@ -1,0 +1,293 @@
+//! The sampler thread: drains all rings about every 10 ms, brings their events into one order of time and gives
+//! them to the aggregator.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fs::File;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use asyncprof_core::aggregate::{Aggregator, RawProfile};
+use asyncprof_core::clock::{TickRate, simultaneous_reading};
+use asyncprof_core::event::{Event, Kind};
+use asyncprof_core::process_info::{ProcessInfo, Tap};
+use asyncprof_core::region::Region;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use parking_lot::Mutex;
+
+const DRAIN_INTERVAL: Duration = Duration::from_millis(10);
+/// How long an event may be on its way into its ring: a thread can be preempted between reading the clock and
+/// writing the event. Younger events wait for the next drain.
+const SETTLING_NS: u64 = 2_000_000;
+
+/// What can be shown while recording.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Progress {
+    pub(super) tasks_alive: usize,
+    pub(super) events: u64,
+    pub(super) events_lost: u64,
+    pub(super) tapped_processes: usize,
+}
+
+/// Everything recorded, before names.
+#[derive(Debug)]
+pub(super) struct Recorded {
+    pub(super) raw: RawProfile,
+    /// In the order of their numbers in `raw`.
+    pub(super) processes: Vec<ProcessInfo>,
+    /// The object files of these processes by path, opened while the processes ran: what lies at the path later
+    /// may be another build.
+    pub(super) files: HashMap<String, File>,
+    /// Ticks of the processes' own times to nanoseconds.
+    pub(super) rate: TickRate,
+    pub(super) duration_ns: u64,
+    pub(super) damaged_rings: u64,
+}
+
+/// A running sampler thread.
+#[derive(Debug)]
+pub(super) struct Sampler {
+    stop: Sender<u64>,
+    thread: JoinHandle<Recorded>,
+    progress: Arc<Mutex<Progress>>,
+}
+
+impl Sampler {
+    pub(super) fn start(region: Arc<Region>) -> Result<Sampler> {
+        let (stop, stopped) = bounded(1);
+        let progress = Arc::new(Mutex::new(Progress::default()));
+        let shown = Arc::clone(&progress);
+        let thread = thread::Builder::new()
+            .name("sampler".into())
+            .spawn(move || State::new(region).run(&stopped, &shown))
+            .context("cannot start the sampler thread")?;
+        Ok(Sampler {
+            stop,
+            thread,
+            progress,
+        })
+    }
+
+    pub(super) fn progress(&self) -> Progress {
+        *self.progress.lock()
+    }
+
+    /// Ends the recording at `at_ticks` and returns all of it.
+    pub(super) fn finish(self, at_ticks: u64) -> Result<Recorded> {
+        // The thread ends early only if it panicked, which `join` tells.
+        let _ = self.stop.send(at_ticks);
+        self.thread
+            .join()
+            .map_err(|_| anyhow::anyhow!("the sampler thread panicked; please report this"))
+    }
+}
+
+/// A process in the region's table.
+#[derive(Clone, Copy, Debug)]
+struct Live {
+    /// Its number in the recording.
+    number: u32,
+    pid: u32,
+    /// When it was found to be gone.
+    gone_ticks: Option<u64>,
+}
+
+struct State {
+    region: Arc<Region>,
+    rate: TickRate,
+    aggregator: Aggregator,
+    processes: Vec<ProcessInfo>,
+    files: HashMap<String, File>,
+    /// By slot in the region.
+    live: HashMap<usize, Live>,
+    /// Events read and not yet given to the aggregator.
+    held: Vec<(u64, usize, Event)>,
+    /// Per ring, the time of its last event: a ring's order is never changed.
+    last_ticks: Vec<u64>,
+    damaged_rings: u64,
+}
+
+impl State {
+    fn new(region: Arc<Region>) -> State {
+        State {
+            region,
+            rate: TickRate::NANOSECONDS,
+            aggregator: Aggregator::new(),
+            processes: Vec::new(),
+            files: HashMap::new(),
+            live: HashMap::new(),
+            held: Vec::new(),
+            last_ticks: Vec::new(),
+            damaged_rings: 0,
+        }
+    }
+
+    fn run(mut self, stopped: &Receiver<u64>, progress: &Mutex<Progress>) -> Recorded {
+        let source = self.region.clock();
+        let first = simultaneous_reading(source);
+        loop {
+            let stop = stopped.recv_timeout(DRAIN_INTERVAL).ok();
+            if self.aggregator.counts().events == 0
+                && let Some(rate) = TickRate::between(first, simultaneous_reading(source))
+            {
+                // Measured until the first events are converted with it, and fixed from then on: all times are in
+                // one measure.
+                self.rate = rate;
+            }
+            let settled = self.region.now().saturating_sub(self.settling_ticks());
+            self.drain();
+            self.find_processes();
+            self.feed(stop.unwrap_or(settled));
+            self.end_processes(settled, stop);
+            let counts = self.aggregator.counts();
+            *progress.lock() = Progress {
+                tasks_alive: self.aggregator.tasks_alive(),
+                events: counts.events,
+                events_lost: self.region.events_lost(),
+                tapped_processes: self
+                    .processes
+                    .iter()
+                    .filter(|info| matches!(info.tap, Tap::Tokio { .. }))
+                    .count(),
+            };
+            if let Some(at_ticks) = stop {
+                let duration_ns = self.rate.ns(at_ticks);
+                return Recorded {
+                    raw: self.aggregator.finish(duration_ns),
+                    processes: self.processes,
+                    files: self.files,
+                    rate: self.rate,
+                    duration_ns,
+                    damaged_rings: self.damaged_rings,
+                };
+            }
+        }
+    }
+
+    fn settling_ticks(&self) -> u64 {
+        let ns_per_megatick = self.rate.ns(1_000_000).max(1);
+        SETTLING_NS.saturating_mul(1_000_000) / ns_per_megatick
+    }
+
+    fn drain(&mut self) {
+        let rings = self.region.thread_slots_used();
+        self.last_ticks.resize(rings.max(self.last_ticks.len()), 0);
+        for ring in 0..rings {
+            let last = &mut self.last_ticks[ring];
+            let held = &mut self.held;
+            let result = self.region.consumer(ring).drain(|event| {
+                *last = event.ticks.max(*last);
+                held.push((*last, ring, event));
+            });
+            if result.is_err() {
+                self.damaged_rings += 1;
+                let event = Event {
+                    kind: Kind::Gap,
+                    ticks: *last,
+                    subject: 0,
+                    aux: 0,
+                    value: 1,
+                };
+                self.held.push((*last, ring, event));
+            }
+        }
+    }
+
+    /// Gives the aggregator all events up to `until`.
+    fn feed(&mut self, until: u64) {
+        // Stable, so that a ring's events of one instant keep their order; runs of sorted rings merge fast.
+        self.held.sort_by_key(|&(ticks, _, _)| ticks);
+        let settled = self.held.partition_point(|&(ticks, _, _)| ticks <= until);
+        for (ticks, ring, event) in self.held.drain(..settled) {
+            let live = &self.live;
+            let process_of = |slot: u16| {
+                live.get(&usize::from(slot))
+                    .map_or(u32::MAX, |process| process.number)
+            };
+            self.aggregator
+                .event(ring, self.rate.ns(ticks), event, process_of);
+        }
+    }
+
+    fn find_processes(&mut self) {
+        let found: Vec<(usize, u32)> = self.region.processes().collect();
+        for (slot, pid) in found {
+            if self.live.contains_key(&slot) {
+                continue;
+            }
+            let Some(info) = self.region.process_info(slot) else {
+                // Killed before it could say what it is.
+                if pid != 0 && !is_alive(pid) {
+                    self.region.release_process(slot);
+                }
+                continue;
+            };
+            let now = self.region.now();
+            // The same process, running another program now.
+            for former in self.live.values_mut().filter(|live| live.pid == info.pid) {
+                former.gone_ticks.get_or_insert(info.started_ticks.min(now));
+            }
+            self.live.insert(
+                slot,
+                Live {
+                    number: self.processes.len() as u32,
+                    pid: info.pid,
+                    gone_ticks: None,
+                },
+            );
+            self.open_files(&info);
+            self.processes.push(info);
+        }
+        let now = self.region.now();
+        for live in self
+            .live
+            .values_mut()
+            .filter(|live| live.gone_ticks.is_none() && !is_alive(live.pid))
+        {
+            live.gone_ticks = Some(now);
+        }
+    }
+
+    fn open_files(&mut self, info: &ProcessInfo) {
+        if !matches!(info.tap, Tap::Tokio { .. }) {
+            return;
+        }
+        for module in &info.modules {
+            if let Entry::Vacant(vacant) = self.files.entry(module.path.clone())
+                && let Ok(file) = File::open(&module.path)
+            {
+                vacant.insert(file);
+            }
+        }
+    }
+
+    /// Ends the processes of which no event can come any more; all that are gone if the recording stops.
+    fn end_processes(&mut self, settled: u64, stop: Option<u64>) {
+        let gone = |live: &Live| {
+            live.gone_ticks
+                .is_some_and(|gone| stop.is_some() || gone <= settled)
+        };
+        let ended: Vec<(usize, Live)> = self.live.extract_if(|_, live| gone(live)).collect();
+        for (slot, live) in ended {
+            // The end of the recording is known exactly, the end of a process only when we look.
+            let at_ticks = live.gone_ticks.into_iter().chain(stop).min().unwrap_or(settled);
+            self.aggregator.process_ended(live.number, self.rate.ns(at_ticks));
+            self.region.release_process(slot);
+        }
+    }
+}
+
+/// Whether a process of this number exists; one that ended and was not waited for does not.
+fn is_alive(pid: u32) -> bool {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
+        return false;
+    };
+    // The state follows the name, which is in parentheses and may contain any of its own.
+    let state = stat
+        .rsplit(')')
+        .next()
+        .and_then(|rest| rest.trim_start().chars().next());
+    !matches!(state, Some('Z' | 'X') | None)
+}

@@ -1,0 +1,209 @@
+//! One recording from start to end.
+
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
+use std::os::fd::AsRawFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result};
+use asyncprof_core::clock::ClockSource;
+use asyncprof_core::profile::Profile;
+use asyncprof_core::region::{ALLOW_UNKNOWN_TOKIO_VARIABLE, REGION_VARIABLE, Region};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::assemble::{Circumstances, assemble};
+use super::child::{End, Limit, Signals, start, supervise};
+use super::outputs::Outputs;
+use super::sampler::{Progress, Sampler};
+use super::{agent_file, target};
+use crate::render::{ReportOptions, report};
+
+/// Number of words of a ring, for tests that want losses.
+const RING_WORDS_VARIABLE: &str = "ASYNCPROF_TEST_RING_WORDS";
+
+/// What `record` was asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    pub(crate) command: Vec<OsString>,
+    /// The command as shown in the profile, if it is not the one that runs.
+    pub(crate) shown_command: Option<Vec<String>>,
+    pub(crate) output: Option<PathBuf>,
+    pub(crate) duration: Option<Duration>,
+    pub(crate) keep_running: bool,
+    pub(crate) allow_unknown_tokio: bool,
+    pub(crate) quiet: bool,
+    pub(crate) verbose: bool,
+}
+
+/// Runs the command and records it. Returns the exit code to end with: the program's own.
+pub(crate) fn record(request: &Request) -> Result<u8> {
+    let target = target::find(&request.command[0])?;
+    let outputs = Outputs::new(request.output.as_deref());
+    let say = |text: std::fmt::Arguments<'_>| {
+        // Nobody listening is no reason to stop.
+        let _ = writeln!(std::io::stderr(), "asyncprof: {text}");
+    };
+    if let Some(doubt) = outputs.doubt() {
+        say(format_args!(
+            "{doubt}; what is recorded will go to {}",
+            std::env::temp_dir().display()
+        ));
+    }
+
+    let token = token()?;
+    let ring_words = std::env::var(RING_WORDS_VARIABLE)
+        .ok()
+        .and_then(|words| words.parse().ok());
+    let (region, file) = Region::create(token, ClockSource::detect(), ring_words).context("cannot record")?;
+    let region = Arc::new(region);
+    let mut environment = Vec::new();
+    if !target.preload_is_unsafe {
+        let agent = agent_file::install()?;
+        let preload = agent_file::preload(&agent, std::env::var_os("LD_PRELOAD").as_deref());
+        let own_file = format!("/proc/{}/fd/{}:{token:x}", std::process::id(), file.as_raw_fd());
+        environment.extend([("LD_PRELOAD", preload), (REGION_VARIABLE, own_file.into())]);
+        if request.allow_unknown_tokio {
+            environment.push((ALLOW_UNKNOWN_TOKIO_VARIABLE, "1".into()));
+        }
+    }
+
+    let signals = Signals::catch()?;
+    let sampler = Sampler::start(Arc::clone(&region))?;
+    let started = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    let child = start(&target.path, &request.command, &environment)?;
+    let status = StatusLine::new(!request.quiet);
+    let limit = Limit {
+        duration: request.duration,
+        keep_running: request.keep_running,
+    };
+    let clock = Arc::clone(&region);
+    let (end, at_ticks) = supervise(
+        child,
+        &signals,
+        limit,
+        |elapsed| status.show(elapsed, sampler.progress()),
+        move || clock.now(),
+    )?;
+    let at_ticks = if at_ticks == 0 { region.now() } else { at_ticks };
+    region.stop();
+    status.clear();
+
+    let recorded = sampler.finish(at_ticks)?;
+    let nothing_joined = recorded.processes.is_empty();
+    let shown_command = || {
+        request
+            .command
+            .iter()
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect()
+    };
+    let mut notes = Vec::new();
+    if nothing_joined {
+        let why = target.obstacle.unwrap_or_else(|| {
+            "the agent did not start in it: the program ended before it could, removed LD_PRELOAD from its \
+             environment, or is of a kind that nothing can be preloaded into"
+                .into()
+        });
+        notes.push(format!("{} ran unobserved: {why}", target.path.display()));
+    }
+    let circumstances = Circumstances {
+        command: request.shown_command.clone().unwrap_or_else(shown_command),
+        started_unix_ns: u64::try_from(started.as_nanos()).unwrap_or(u64::MAX),
+        notes,
+    };
+    let profile = assemble(recorded, &region, circumstances);
+    let (said, saved) = outputs.write(&profile);
+    if !request.quiet {
+        print_report(&profile, request.verbose)?;
+    }
+    for note in &profile.quality.notes {
+        say(format_args!("{note}"));
+    }
+    for sentence in said
+        .iter()
+        .filter(|sentence| !request.quiet || sentence.is_trouble)
+    {
+        say(format_args!("{}", sentence.text));
+    }
+    Ok(match end {
+        End::Exited(code) | End::Stopped { code } if saved => code,
+        _ => 125,
+    })
+}
+
+/// A number that no other recording has.
+fn token() -> Result<u64> {
+    let mut bytes = [0; 8];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut random| std::io::Read::read_exact(&mut random, &mut bytes))
+        .context("cannot read /dev/urandom")?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+/// The report, on standard error: the program's own output is not ours to mix with.
+fn print_report(profile: &Profile, verbose: bool) -> Result<()> {
+    let options = ReportOptions {
+        color: wants_color(),
+        limit: if verbose { 30 } else { 5 },
+    };
+    let mut text = Vec::new();
+    report(profile, &options, &mut text)?;
+    let _ = std::io::stderr().write_all(&text);
+    Ok(())
+}
+
+/// Colour only on a terminal, and not against the user's wish.
+pub(crate) fn wants_color() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// What is going on, in one line that is drawn over: only on a terminal.
+struct StatusLine {
+    bar: ProgressBar,
+}
+
+impl StatusLine {
+    fn new(wanted: bool) -> StatusLine {
+        let bar = if wanted && std::io::stderr().is_terminal() {
+            let style = ProgressStyle::with_template("{spinner} {msg}").expect("the template is valid");
+            ProgressBar::new_spinner().with_style(style)
+        } else {
+            ProgressBar::hidden()
+        };
+        StatusLine { bar }
+    }
+
+    fn show(&self, elapsed: Duration, progress: Progress) {
+        let Progress {
+            tasks_alive,
+            events,
+            events_lost,
+            tapped_processes,
+        } = progress;
+        let lost = if events_lost == 0 {
+            String::new()
+        } else {
+            format!(", {events_lost} lost")
+        };
+        let processes = if tapped_processes == 1 {
+            String::new()
+        } else {
+            format!(", {tapped_processes} processes")
+        };
+        let seconds = elapsed.as_secs();
+        self.bar.set_message(format!(
+            "recording {}:{:02}  {tasks_alive} tasks alive, {events} events{lost}{processes}",
+            seconds / 60,
+            seconds % 60
+        ));
+        self.bar.tick();
+    }
+
+    fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,16 @@
+//! From code addresses to the functions that stand there, with file and line.
+
+mod bare_names;
+mod demangle;
+mod dwarf;
+mod elf_symbols;
+mod object_file;
+mod source;
+mod symbolizer;
+mod tokens;
+
+pub(crate) use object_file::{ObjectFile, SymbolError};
+pub(crate) use symbolizer::{DebugInfo, SymbolFunction, Symbols};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+//! An executable or shared library on disk, mapped, as the source of its own symbols.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use memmap2::Mmap;
+use object::{FileKind, Object, ObjectSegment};
+use thiserror::Error;
+
+/// Why a file has no symbols for us. Its frames stay without names.
+#[derive(Debug, Error)]
+pub(crate) enum SymbolError {
+    #[error("cannot read {} for its symbols: {source}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+    #[error("{} is not an ELF file, so it has no symbols to read", path.display())]
+    NotElf { path: PathBuf },
+    #[error("{} is damaged or cut off, its symbols cannot be read: {reason}", path.display())]
+    Damaged { path: PathBuf, reason: String },
+}
+
+/// An opened object file. It stays readable when the path is replaced by a newer build.
+#[derive(Debug)]
+pub(crate) struct ObjectFile {
+    path: PathBuf,
+    map: Mmap,
+    modified: Option<SystemTime>,
+}
+
+impl ObjectFile {
+    pub(crate) fn open(path: impl AsRef<Path>) -> Result<ObjectFile, SymbolError> {
+        let path = path.as_ref();
+        let failed = |source| SymbolError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        // Before it is opened: opening a pipe waits for its writer.
+        if !path.metadata().map_err(failed)?.is_file() {
+            return Err(SymbolError::NotElf {
+                path: path.to_owned(),
+            });
+        }
+        ObjectFile::from_file(&File::open(path).map_err(failed)?, path)
+    }
+
+    /// `path` is only used in messages.
+    pub(crate) fn from_file(file: &File, path: &Path) -> Result<ObjectFile, SymbolError> {
+        let path = path.to_owned();
+        let map = match map(file) {
+            Ok(map) => map,
+            Err(source) => return Err(SymbolError::Io { path, source }),
+        };
+        match FileKind::parse(&map[..]) {
+            Ok(FileKind::Elf32 | FileKind::Elf64) => {}
+            _ => return Err(SymbolError::NotElf { path }),
+        }
+        let modified = file.metadata().and_then(|meta| meta.modified()).ok();
+        let object = ObjectFile { path, map, modified };
+        object.parse()?;
+        Ok(object)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Lower-case hex; empty where the file has none.
+    pub(crate) fn build_id(&self) -> String {
+        let object = self.parse().ok();
+        let id = object
+            .as_ref()
+            .and_then(|object| object.build_id().ok().flatten())
+            .unwrap_or_default();
+        id.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The virtual address at which the byte at this offset of the file is loaded (before any load bias). With
+    /// the offset that `/proc/PID/maps` gives for a mapping, `mapping start − this` is the load bias.
+    pub(crate) fn address_at_offset(&self, offset: u64) -> Option<u64> {
+        let object = self.parse().ok()?;
+        // The loader maps whole pages, so a mapping may begin a little before its segment.
+        let distance = |segment: &object::Segment<'_, '_>| {
+            let (start, size) = segment.file_range();
+            let page_start = start - start % 4096;
+            (size > 0 && page_start <= offset && offset - page_start < size + start % 4096)
+                .then(|| segment.address().checked_add(offset)?.checked_sub(start))?
+        };
+        // Where two segments share a page of the file, executable code is what we are asked for.
+        let executable = |segment: &object::Segment<'_, '_>| segment.permissions().executable();
+        let mut segments: Vec<_> = object.segments().collect();
+        segments.sort_by_key(|segment| !executable(segment));
+        segments.iter().find_map(distance)
+    }
+
+    pub(super) fn modified(&self) -> Option<SystemTime> {
+        self.modified
+    }
+
+    pub(super) fn parse(&self) -> Result<object::File<'_>, SymbolError> {
+        object::File::parse(&self.map[..]).map_err(|error| self.damaged(error))
+    }
+
+    pub(super) fn damaged(&self, reason: impl ToString) -> SymbolError {
+        SymbolError::Damaged {
+            path: self.path.clone(),
+            reason: reason.to_string(),
+        }
+    }
+}
+
+/// The only unsafe code here: mapping keeps a debug binary of hundreds of megabytes out of our memory.
+#[allow(unsafe_code)]
+fn map(file: &File) -> io::Result<Mmap> {
+    // SAFETY: the bytes must not change while they are mapped. They are those of a program file: Linux refuses
+    // to write to one that runs (ETXTBSY), and compilers and package managers replace files, they do not
+    // rewrite them. All parsers reading the map check their bounds on every access.
+    unsafe { Mmap::map(file) }
+}

@@ -1,0 +1,212 @@
+//! The aggregate itself: a row per (group, stack, state, waker), each with its totals per time window.
+
+use std::collections::HashMap;
+
+use super::aggregator::RawGroupId;
+use super::task::RawStack;
+use crate::profile::{State, Stats};
+
+/// Length of a time window.
+pub const WINDOW_NS: u64 = 1_000_000_000;
+
+/// Number of an interned [`RawWaker`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct RawWakerId(pub u32);
+
+/// What ended a wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum RawWaker {
+    #[default]
+    Unknown,
+    /// Woken on a thread that was polling a task of this group, if any, with the stack up to that poll.
+    Seen {
+        group: Option<RawGroupId>,
+        stack: RawStack,
+    },
+}
+
+/// One row of the aggregate.
+#[derive(Clone, Debug)]
+pub struct RawRow {
+    pub group: RawGroupId,
+    pub stack: RawStack,
+    pub state: State,
+    pub waker: RawWakerId,
+    pub stats: Stats,
+    pub open_episodes: u64,
+    windows: Windows,
+}
+
+impl RawRow {
+    /// (window number, ns in it), ascending, without empty ones.
+    pub fn windows(&self) -> Vec<(u32, u64)> {
+        self.windows.totals()
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    group: RawGroupId,
+    stack: RawStack,
+    state: State,
+    waker: RawWakerId,
+}
+
+/// All rows.
+#[derive(Debug, Default)]
+pub(super) struct Rows {
+    index: HashMap<Key, u32>,
+    rows: Vec<RawRow>,
+    wakers: HashMap<RawWaker, RawWakerId>,
+}
+
+/// One episode of a task in one state.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Episode {
+    pub(super) group: RawGroupId,
+    pub(super) stack: RawStack,
+    pub(super) state: State,
+    pub(super) waker: RawWakerId,
+    pub(super) start_ns: u64,
+    pub(super) end_ns: u64,
+    /// Not ended, only cut off by the end of the recording.
+    pub(super) open: bool,
+}
+
+impl Rows {
+    pub(super) fn add(&mut self, episode: Episode) {
+        let Episode {
+            group,
+            stack,
+            state,
+            waker,
+            ..
+        } = episode;
+        let next = self.rows.len() as u32;
+        let at = *self
+            .index
+            .entry(Key {
+                group,
+                stack,
+                state,
+                waker,
+            })
+            .or_insert(next);
+        if at == next {
+            let (stats, windows) = Default::default();
+            self.rows.push(RawRow {
+                group,
+                stack,
+                state,
+                waker,
+                stats,
+                open_episodes: 0,
+                windows,
+            });
+        }
+        let row = &mut self.rows[at as usize];
+        row.stats.add(episode.end_ns.saturating_sub(episode.start_ns));
+        row.open_episodes += u64::from(episode.open);
+        row.windows.add(episode.start_ns, episode.end_ns);
+    }
+
+    pub(super) fn waker(&mut self, waker: RawWaker) -> RawWakerId {
+        if waker == RawWaker::Unknown {
+            return RawWakerId::default();
+        }
+        let next = RawWakerId(self.wakers.len() as u32 + 1);
+        *self.wakers.entry(waker).or_insert(next)
+    }
+
+    pub(super) fn finish(self) -> (Vec<RawRow>, Vec<RawWaker>) {
+        let mut wakers = vec![RawWaker::Unknown; self.wakers.len() + 1];
+        for (waker, id) in self.wakers {
+            wakers[id.0 as usize] = waker;
+        }
+        (self.rows, wakers)
+    }
+}
+
+/// Time per window, in constant time per episode however long it is: the windows it covers whole are kept as the
+/// changes of their number.
+#[derive(Clone, Debug, Default)]
+struct Windows {
+    /// Per window: ns of parts of it, and by how much the number of episodes that cover it whole changes here.
+    entries: Vec<(u32, u64, i64)>,
+}
+
+impl Windows {
+    fn add(&mut self, start_ns: u64, end_ns: u64) {
+        let end_ns = end_ns.max(start_ns);
+        let (first, last) = (start_ns / WINDOW_NS, end_ns / WINDOW_NS);
+        if first == last {
+            self.entry(first).1 += end_ns - start_ns;
+            return;
+        }
+        self.entry(first).1 += (first + 1) * WINDOW_NS - start_ns;
+        self.entry(last).1 += end_ns - last * WINDOW_NS;
+        if last > first + 1 {
+            self.entry(first + 1).2 += 1;
+            self.entry(last).2 -= 1;
+        }
+    }
+
+    fn entry(&mut self, window: u64) -> &mut (u32, u64, i64) {
+        let window = u32::try_from(window).unwrap_or(u32::MAX);
+        // Time goes forward: nearly always the last one.
+        let at = match self.entries.last() {
+            Some(last) if last.0 == window => self.entries.len() - 1,
+            Some(last) if last.0 < window => {
+                self.entries.push((window, 0, 0));
+                self.entries.len() - 1
+            }
+            _ => match self.entries.binary_search_by_key(&window, |entry| entry.0) {
+                Ok(at) => at,
+                Err(at) => {
+                    self.entries.insert(at, (window, 0, 0));
+                    at
+                }
+            },
+        };
+        &mut self.entries[at]
+    }
+
+    fn totals(&self) -> Vec<(u32, u64)> {
+        let mut totals = Vec::new();
+        let mut covering = 0i64;
+        let mut at = 0;
+        for &(window, ns, change) in &self.entries {
+            if covering != 0 {
+                totals.extend((at..window).map(|window| (window, covering as u64 * WINDOW_NS)));
+            }
+            covering += change;
+            totals.push((window, ns + covering as u64 * WINDOW_NS));
+            at = window + 1;
+        }
+        totals.retain(|&(_, ns)| ns != 0);
+        totals
+    }
+}
+
+#[cfg(test)]
+mod window_tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn windows_hold_what_a_naive_split_gives(episodes in prop::collection::vec((0..20 * WINDOW_NS, 0..9 * WINDOW_NS), 0..30)) {
+            let mut windows = Windows::default();
+            let mut naive = std::collections::BTreeMap::new();
+            for (start, length) in episodes {
+                windows.add(start, start + length);
+                for window in start / WINDOW_NS..=(start + length) / WINDOW_NS {
+                    let overlap = (start + length).min((window + 1) * WINDOW_NS) - start.max(window * WINDOW_NS);
+                    *naive.entry(window as u32).or_insert(0) += overlap;
+                }
+            }
+            naive.retain(|_, ns| *ns != 0);
+            prop_assert_eq!(windows.totals(), naive.into_iter().collect::<Vec<_>>());
+        }
+    }
+}

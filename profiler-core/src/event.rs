@@ -1,0 +1,171 @@
+//! What a tap writes down: one event, two or three words.
+//!
+//! | word | bits 63–48 | bits 47–0 |
+//! |---|---|---|
+//! | 0 | kind in bits 63–56 | ticks since the recording's start in bits 55–0 |
+//! | 1 | [`Event::aux`] | [`Event::subject`]: an address that stands for a task or a waker |
+//! | 2 | [`Event::value`] (kinds that have one) | |
+//!
+//! Every runtime's tap writes these and nothing else; `docs/architecture.md` says which calls they come from.
+
+/// Bits of word 0 that hold the time.
+const TICKS_BITS: u32 = 56;
+const TICKS_MASK: u64 = (1 << TICKS_BITS) - 1;
+const SUBJECT_BITS: u32 = 48;
+const SUBJECT_MASK: u64 = (1 << SUBJECT_BITS) - 1;
+
+/// The longest record in words.
+pub const MAX_WORDS: usize = 3;
+
+/// The kind of an event, with the meaning of its fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// Nothing more before the ring's first word: the reader goes on there. One word.
+    Pad = 1,
+    /// A thread took over this ring. Subject: its thread id; aux: its process slot.
+    ThreadStart = 2,
+    /// Events were dropped here because the ring was full. Value: how many.
+    Gap = 3,
+    /// Memory that looks like a new task's was allocated. Value: the spawn stack.
+    Spawn = 4,
+    /// Aux: index of the task's table; value: the runtime's own task id (0 if it has none).
+    PollStart = 5,
+    /// Aux: an [`Outcome`].
+    PollEnd = 6,
+    /// The task being polled gave out a waker. Aux: the registration's tag; value: the await stack.
+    Await = 7,
+    /// Aux: the tag of the waker used, 0 if it had none; value: the waking thread's stack.
+    Wake = 8,
+    /// The task was freed or shut down outside of a poll. Aux: an [`Outcome`].
+    End = 9,
+    /// The future under `block_on` gave out a waker. Subject: that waker's data; aux, value: as for `Await`.
+    RootAwait = 10,
+    /// As `Wake`, for the future under `block_on`.
+    RootWake = 11,
+    /// `block_on` let go of its waker.
+    RootEnd = 12,
+    /// A table was polled for the first time. Subject: none; aux: its index; value: the stack below the poll
+    /// (who polls it), up to the enclosing poll if there is one.
+    TableSeen = 13,
+}
+
+impl Kind {
+    const ALL: [Kind; 13] = [
+        Kind::Pad,
+        Kind::ThreadStart,
+        Kind::Gap,
+        Kind::Spawn,
+        Kind::PollStart,
+        Kind::PollEnd,
+        Kind::Await,
+        Kind::Wake,
+        Kind::End,
+        Kind::RootAwait,
+        Kind::RootWake,
+        Kind::RootEnd,
+        Kind::TableSeen,
+    ];
+
+    fn from_byte(byte: u8) -> Option<Kind> {
+        Kind::ALL.get(usize::from(byte).checked_sub(1)?).copied()
+    }
+
+    /// Length of a record of this kind in words.
+    pub const fn words(self) -> usize {
+        match self {
+            Kind::Pad => 1,
+            Kind::ThreadStart | Kind::PollEnd | Kind::End | Kind::RootEnd => 2,
+            _ => MAX_WORDS,
+        }
+    }
+}
+
+/// How a poll, or a task, ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum Outcome {
+    Pending = 0,
+    Ready = 1,
+    Panicked = 2,
+    Cancelled = 3,
+    /// The task's memory was freed; how it ended was told before, or it was never polled.
+    Freed = 4,
+}
+
+impl Outcome {
+    pub fn from_aux(aux: u16) -> Option<Outcome> {
+        [
+            Outcome::Pending,
+            Outcome::Ready,
+            Outcome::Panicked,
+            Outcome::Cancelled,
+            Outcome::Freed,
+        ]
+        .get(usize::from(aux))
+        .copied()
+    }
+}
+
+/// One event, decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    pub kind: Kind,
+    /// Ticks of the recording's clock since its start; wraps after years.
+    pub ticks: u64,
+    /// 48 bits.
+    pub subject: u64,
+    pub aux: u16,
+    /// 0 for kinds without a value.
+    pub value: u64,
+}
+
+impl Event {
+    /// The record's words; only the first [`Kind::words`] of them are to be written.
+    #[inline]
+    pub fn encode(self) -> [u64; MAX_WORDS] {
+        [
+            (self.kind as u64) << TICKS_BITS | self.ticks & TICKS_MASK,
+            u64::from(self.aux) << SUBJECT_BITS | self.subject & SUBJECT_MASK,
+            self.value,
+        ]
+    }
+
+    /// The kind of the record that begins with this word; None if no record begins so.
+    pub fn kind_of(word: u64) -> Option<Kind> {
+        Kind::from_byte((word >> TICKS_BITS) as u8)
+    }
+
+    /// Decodes a record of `kind_of(words[0])?.words()` words; missing words read as 0.
+    pub fn decode(words: [u64; MAX_WORDS]) -> Option<Event> {
+        let kind = Event::kind_of(words[0])?;
+        Some(Event {
+            kind,
+            ticks: words[0] & TICKS_MASK,
+            subject: words[1] & SUBJECT_MASK,
+            aux: (words[1] >> SUBJECT_BITS) as u16,
+            value: words[2],
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn decode_reverses_encode(kind in 1u8..=13, ticks in 0..=TICKS_MASK, subject in 0..=SUBJECT_MASK, aux: u16, value: u64) {
+            let kind = Kind::from_byte(kind).unwrap();
+            let event = Event { kind, ticks, subject, aux, value };
+            prop_assert_eq!(Event::decode(event.encode()), Some(event));
+        }
+
+        #[test]
+        fn any_word_decodes_or_is_refused(word: u64) {
+            let known = (1..=13).contains(&(word >> 56));
+            prop_assert_eq!(Event::kind_of(word).is_some(), known);
+        }
+    }
+}

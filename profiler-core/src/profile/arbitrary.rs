@@ -1,0 +1,240 @@
+//! Profiles for property tests: any that [`Profile::check`] accepts, small enough to shrink.
+
+use proptest::collection::{btree_map, vec};
+use proptest::prelude::*;
+
+use super::model::*;
+use super::stats::Stats;
+
+const WINDOW_NS: u64 = 1_000_000_000;
+const WINDOWS: u32 = 50;
+
+/// How many entries each table has; what refers to it picks below that.
+#[derive(Clone, Copy, Debug)]
+struct Sizes {
+    processes: u32,
+    modules: u32,
+    strings: u32,
+    frames: u32,
+    stacks: u32,
+    groups: u32,
+    wakers: u32,
+}
+
+pub(super) fn profile() -> impl Strategy<Value = Profile> {
+    (1..3u32, 1..4u32, 1..6u32, 1..8u32, 1..8u32, 1..5u32, 1..5u32)
+        .prop_map(
+            |(processes, modules, strings, frames, stacks, groups, wakers)| Sizes {
+                processes,
+                modules,
+                strings,
+                frames,
+                stacks,
+                groups,
+                wakers,
+            },
+        )
+        .prop_flat_map(tables)
+}
+
+fn tables(sizes: Sizes) -> impl Strategy<Value = Profile> {
+    let exactly = |n: u32| n as usize..=n as usize;
+    let described = (
+        meta(),
+        quality(),
+        vec(process(), exactly(sizes.processes)),
+        vec(module(), exactly(sizes.modules)),
+    );
+    let named = (
+        vec(text(), exactly(sizes.strings - 1)),
+        vec(frame(sizes), exactly(sizes.frames)),
+        vec(
+            vec((0..sizes.frames).prop_map(FrameId), 0..6),
+            exactly(sizes.stacks - 1),
+        ),
+    );
+    let measured = (
+        vec(group(sizes), exactly(sizes.groups)),
+        vec(waker(sizes), exactly(sizes.wakers - 1)),
+        vec(row(sizes), 0..12),
+        vec(long_poll(sizes), 0..4),
+    );
+    (described, named, measured).prop_map(|(described, named, measured)| {
+        let (meta, quality, processes, modules) = described;
+        let (strings, frames, stacks) = named;
+        let (groups, wakers, rows, longest_polls) = measured;
+        let mut profile = Profile {
+            meta,
+            quality,
+            processes,
+            modules,
+            frames,
+            groups,
+            rows,
+            longest_polls,
+            ..Profile::empty()
+        };
+        profile.strings.extend(strings);
+        profile.stacks.extend(stacks);
+        profile.wakers.extend(wakers);
+        profile
+    })
+}
+
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof!["[a-z:<>{}#0-9 ]{0,30}", any::<String>()]
+}
+
+fn meta() -> impl Strategy<Value = Meta> {
+    (text(), vec(text(), 0..4), any::<u64>()).prop_map(|(asyncprof_version, command, started_unix_ns)| Meta {
+        asyncprof_version,
+        command,
+        started_unix_ns,
+        duration_ns: u64::from(WINDOWS) * WINDOW_NS,
+        window_ns: WINDOW_NS,
+    })
+}
+
+fn quality() -> impl Strategy<Value = Quality> {
+    (any::<[u64; 7]>(), any::<(u32, u32)>(), text(), vec(text(), 0..3)).prop_map(
+        |(counts, frames, clock, notes)| {
+            let [
+                events,
+                events_lost,
+                threads_lost,
+                stacks_lost,
+                tasks_seen_late,
+                wakes_unseen,
+                waits_split,
+            ] = counts;
+            Quality {
+                events,
+                events_lost,
+                threads_lost,
+                stacks_lost,
+                tasks_seen_late,
+                wakes_unseen,
+                waits_split,
+                frames_total: u64::from(frames.0.max(frames.1)),
+                frames_unsymbolised: u64::from(frames.0.min(frames.1)),
+                clock,
+                notes,
+            }
+        },
+    )
+}
+
+fn process() -> impl Strategy<Value = Process> {
+    (any::<[u32; 4]>(), text(), any::<u64>(), text()).prop_map(
+        |(numbers, executable, started_ns, runtime)| {
+            let [pid, parent_pid, task_tables, waker_tables] = numbers;
+            Process {
+                pid,
+                parent_pid,
+                executable,
+                started_ns,
+                runtime,
+                task_tables,
+                waker_tables,
+            }
+        },
+    )
+}
+
+fn module() -> impl Strategy<Value = Module> {
+    (text(), "[0-9a-f]{0,40}").prop_map(|(path, build_id)| Module { path, build_id })
+}
+
+fn frame(sizes: Sizes) -> impl Strategy<Value = Frame> {
+    let string = || (0..sizes.strings).prop_map(StringId);
+    let function =
+        (string(), string(), any::<u32>()).prop_map(|(name, file, line)| Function { name, file, line });
+    (
+        prop::option::of((0..sizes.modules).prop_map(ModuleId)),
+        any::<u64>(),
+        vec(function, 0..4),
+    )
+        .prop_map(|(module, address, functions)| Frame {
+            module,
+            address,
+            functions,
+        })
+}
+
+fn group(sizes: Sizes) -> impl Strategy<Value = Group> {
+    let kind = prop_oneof![
+        Just(TaskKind::Task),
+        Just(TaskKind::Root),
+        Just(TaskKind::Blocking),
+        Just(TaskKind::Worker)
+    ];
+    let ended = any::<(u32, u32, u32, u32)>();
+    (0..sizes.processes, 0..sizes.strings, kind, 0..sizes.stacks, ended).prop_map(
+        |(process, name, kind, spawn_stack, (completed, cancelled, panicked, alive))| {
+            let [completed, cancelled, panicked, alive] =
+                [completed, cancelled, panicked, alive].map(u64::from);
+            Group {
+                process: ProcessId(process),
+                name: StringId(name),
+                kind,
+                spawn_stack: StackId(spawn_stack),
+                tasks: completed + cancelled + panicked + alive,
+                completed,
+                cancelled,
+                panicked,
+            }
+        },
+    )
+}
+
+fn waker(sizes: Sizes) -> impl Strategy<Value = Waker> {
+    let stack = || (0..sizes.stacks).prop_map(StackId);
+    prop_oneof![
+        Just(Waker::Unknown),
+        ((0..sizes.groups).prop_map(GroupId), stack())
+            .prop_map(|(group, stack)| Waker::Task { group, stack }),
+        stack().prop_map(|stack| Waker::Thread { stack }),
+    ]
+}
+
+fn row(sizes: Sizes) -> impl Strategy<Value = Row> {
+    let state = prop_oneof![
+        Just(State::Scheduled),
+        Just(State::Running),
+        Just(State::Waiting),
+        Just(State::Lost)
+    ];
+    let durations = vec(prop_oneof![0..1_000u64, 0..WINDOW_NS * 100], 0..10);
+    let windows = btree_map(0..WINDOWS, 0..=WINDOW_NS * 100, 0..5);
+    (
+        (0..sizes.groups, 0..sizes.stacks, 0..sizes.wakers),
+        state,
+        durations,
+        any::<u64>(),
+        windows,
+    )
+        .prop_map(|((group, stack, waker), state, durations, open, windows)| {
+            let mut stats = Stats::default();
+            durations.iter().for_each(|&duration_ns| stats.add(duration_ns));
+            Row {
+                group: GroupId(group),
+                stack: StackId(stack),
+                state,
+                waker: WakerId(waker),
+                open_episodes: open % (stats.episodes + 1),
+                stats,
+                windows: windows.into_iter().collect(),
+            }
+        })
+}
+
+fn long_poll(sizes: Sizes) -> impl Strategy<Value = LongPoll> {
+    (0..sizes.groups, 0..sizes.stacks, any::<u32>(), any::<u32>()).prop_map(
+        |(group, stack, started_ns, duration_ns)| LongPoll {
+            group: GroupId(group),
+            stack: StackId(stack),
+            started_ns: started_ns.into(),
+            duration_ns: duration_ns.into(),
+        },
+    )
+}

@@ -1,0 +1,191 @@
+//! Whether a profile's tables fit together, so that no reader of one can panic on an index or an overflow.
+
+use thiserror::Error;
+
+use super::model::{Function, Group, LONGEST_POLLS, Profile, Row, StackId, StringId, Waker};
+
+/// The first place where a profile contradicts itself.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{0}")]
+pub struct Inconsistent(String);
+
+type Checked = Result<(), Inconsistent>;
+
+impl Profile {
+    /// A profile of nothing, with the entries that every profile has at index 0.
+    pub fn empty() -> Profile {
+        Profile {
+            strings: vec![String::new()],
+            stacks: vec![Vec::new()],
+            wakers: vec![Waker::Unknown],
+            ..Profile::default()
+        }
+    }
+
+    /// Holds for every profile that was read from a file, and should for every one that is written to one:
+    ///
+    /// - each index is within its table, and index 0 is the empty string, the empty stack, the unknown waker;
+    /// - counts of parts are not above the count of the whole, and no total over all rows overflows;
+    /// - windows and histograms ascend, and windows lie within the recording.
+    pub fn check(&self) -> Result<(), Inconsistent> {
+        ensure(self.strings.first().is_some_and(String::is_empty), || {
+            "string 0 is not empty".into()
+        })?;
+        ensure(self.stacks.first().is_some_and(Vec::is_empty), || {
+            "stack 0 is not empty".into()
+        })?;
+        ensure(self.wakers.first() == Some(&Waker::Unknown), || {
+            "waker 0 is not the unknown one".into()
+        })?;
+        ensure(
+            self.quality.frames_unsymbolised <= self.quality.frames_total,
+            || "more frames are unsymbolised than there are".into(),
+        )?;
+        self.check_frames()?;
+        self.groups
+            .iter()
+            .enumerate()
+            .try_for_each(|(at, group)| self.check_group(at, group))?;
+        self.check_wakers()?;
+        self.rows
+            .iter()
+            .enumerate()
+            .try_for_each(|(at, row)| self.check_row(at, row))?;
+        self.check_totals()?;
+        self.check_longest_polls()
+    }
+
+    fn check_frames(&self) -> Checked {
+        for (at, frame) in self.frames.iter().enumerate() {
+            let owner = || format!("frame {at}");
+            if let Some(module) = frame.module {
+                within(owner, "module", module.index(), self.modules.len())?;
+            }
+            for &Function { name, file, line: _ } in &frame.functions {
+                self.check_string(owner, name)?;
+                self.check_string(owner, file)?;
+            }
+        }
+        for (at, stack) in self.stacks.iter().enumerate() {
+            for frame in stack {
+                within(
+                    || format!("stack {at}"),
+                    "frame",
+                    frame.index(),
+                    self.frames.len(),
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_group(&self, at: usize, group: &Group) -> Checked {
+        let owner = || format!("group {at}");
+        within(owner, "process", group.process.index(), self.processes.len())?;
+        self.check_string(owner, group.name)?;
+        self.check_stack(owner, group.spawn_stack)?;
+        let ended = [group.cancelled, group.panicked]
+            .iter()
+            .try_fold(group.completed, |sum, n| sum.checked_add(*n));
+        ensure(ended.is_some_and(|ended| ended <= group.tasks), || {
+            format!("group {at} has more ended tasks than tasks")
+        })
+    }
+
+    fn check_wakers(&self) -> Checked {
+        for (at, waker) in self.wakers.iter().enumerate() {
+            let owner = || format!("waker {at}");
+            match *waker {
+                Waker::Unknown => {}
+                Waker::Task { group, stack } => {
+                    within(owner, "group", group.index(), self.groups.len())?;
+                    self.check_stack(owner, stack)?;
+                }
+                Waker::Thread { stack } => self.check_stack(owner, stack)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn check_row(&self, at: usize, row: &Row) -> Checked {
+        let owner = || format!("row {at}");
+        within(owner, "group", row.group.index(), self.groups.len())?;
+        self.check_stack(owner, row.stack)?;
+        within(owner, "waker", row.waker.index(), self.wakers.len())?;
+        ensure(row.stats.histogram_is_sound(), || {
+            format!("row {at} has an unsound histogram")
+        })?;
+        ensure(row.open_episodes <= row.stats.episodes, || {
+            format!("row {at} has more open episodes than episodes")
+        })?;
+        ensure(row.windows.is_sorted_by(|a, b| a.0 < b.0), || {
+            format!("row {at} has windows out of order")
+        })?;
+        if let Some(&(last, _)) = row.windows.last() {
+            // What is open at the end may be closed just after it.
+            let windows = self.meta.duration_ns.checked_div(self.meta.window_ns);
+            ensure(
+                windows.is_some_and(|windows| u64::from(last) <= windows.saturating_add(1)),
+                || format!("row {at} has a window after the end of the recording"),
+            )?;
+        }
+        ensure(checked_sum(row.windows.iter().map(|window| window.1)), || {
+            format!("row {at} has windows that add up to more than 64 bits")
+        })
+    }
+
+    fn check_totals(&self) -> Checked {
+        let rows = || self.rows.iter();
+        let sound = checked_sum(rows().map(|row| row.stats.episodes))
+            && checked_sum(rows().map(|row| row.stats.total_ns))
+            && checked_sum(rows().flat_map(|row| row.windows.iter().map(|window| window.1)))
+            && checked_sum(self.groups.iter().map(|group| group.tasks))
+            && rows()
+                .try_fold(0u128, |sum, row| sum.checked_add(row.stats.sum_sq_ns2))
+                .is_some();
+        ensure(sound, || "its totals do not fit into 64 bits".into())
+    }
+
+    fn check_longest_polls(&self) -> Checked {
+        ensure(self.longest_polls.len() <= LONGEST_POLLS, || {
+            format!("it lists more than {LONGEST_POLLS} longest polls")
+        })?;
+        for (at, poll) in self.longest_polls.iter().enumerate() {
+            let owner = || format!("longest poll {at}");
+            within(owner, "group", poll.group.index(), self.groups.len())?;
+            self.check_stack(owner, poll.stack)?;
+            ensure(poll.started_ns.checked_add(poll.duration_ns).is_some(), || {
+                format!("longest poll {at} ends after the end of time")
+            })?;
+        }
+        Ok(())
+    }
+
+    fn check_string(&self, owner: impl Fn() -> String, id: StringId) -> Checked {
+        within(owner, "string", id.index(), self.strings.len())
+    }
+
+    fn check_stack(&self, owner: impl Fn() -> String, id: StackId) -> Checked {
+        within(owner, "stack", id.index(), self.stacks.len())
+    }
+}
+
+fn ensure(holds: bool, otherwise: impl FnOnce() -> String) -> Checked {
+    if holds {
+        Ok(())
+    } else {
+        Err(Inconsistent(otherwise()))
+    }
+}
+
+fn within(owner: impl Fn() -> String, table: &str, index: usize, len: usize) -> Checked {
+    ensure(index < len, || {
+        format!("{} refers to {table} {index} of {len}", owner())
+    })
+}
+
+fn checked_sum(mut values: impl Iterator<Item = u64>) -> bool {
+    values
+        .try_fold(0u64, |sum, value| sum.checked_add(value))
+        .is_some()
+}

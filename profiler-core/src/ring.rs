@@ -1,0 +1,286 @@
+//! A single-producer, single-consumer ring of words, in memory that two processes map.
+//!
+//! The producer (a thread of the profiled program) never waits: a record that does not fit is counted and
+//! dropped, and the next one that fits is preceded by a [`Kind::Gap`]. The consumer trusts nothing it reads.
+//! A ring that has been drained starts over at its first word, so a quiet thread touches one page of it,
+//! however long it lives.
+
+use crate::event::{Event, Kind, MAX_WORDS};
+use crate::sync::{AtomicU64, Ordering};
+
+/// Positions of both sides, each on cache lines of its own. Positions count words and never wrap in practice.
+#[derive(Debug)]
+#[repr(C, align(128))]
+pub struct RingControl {
+    /// Words written.
+    head: AtomicU64,
+    /// Records dropped since the ring was made.
+    lost: AtomicU64,
+    _consumer_line: [u64; 14],
+    /// Words read.
+    tail: AtomicU64,
+}
+
+impl RingControl {
+    #[cfg(any(test, loom))]
+    pub(crate) fn new() -> Self {
+        RingControl {
+            head: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+            _consumer_line: [0; 14],
+            tail: AtomicU64::new(0),
+        }
+    }
+
+    /// Records dropped since the ring was made.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+}
+
+/// Words that a producer writes before it looks whether the ring was drained and can start over: one page.
+const RESTART_AFTER: u64 = if cfg!(loom) { 2 } else { 512 };
+
+/// The writing side. At any time at most one exists per ring; see [`crate::slots`] for how that is ensured.
+#[derive(Debug)]
+pub struct Producer<'a> {
+    control: &'a RingControl,
+    words: &'a [AtomicU64],
+    head: u64,
+    /// The consumer's position as last seen: at most the true one.
+    tail: u64,
+    /// Records dropped and not yet told with a gap.
+    untold: u64,
+}
+
+impl<'a> Producer<'a> {
+    /// Takes up where the ring's last producer ended. `words.len()` is a power of two.
+    pub fn new(control: &'a RingControl, words: &'a [AtomicU64]) -> Self {
+        assert!(words.len().is_power_of_two(), "a ring holds a power of two words");
+        let head = control.head.load(Ordering::Relaxed);
+        Producer {
+            control,
+            words,
+            head,
+            tail: control.tail.load(Ordering::Acquire),
+            untold: 0,
+        }
+    }
+
+    /// Writes the event, or counts it as lost.
+    #[inline]
+    pub fn push(&mut self, event: Event) {
+        let mask = self.words.len() as u64 - 1;
+        if self.head & mask >= RESTART_AFTER {
+            self.restart_if_drained(mask);
+        }
+        if self.untold != 0 && !self.tell_gap(event.ticks) {
+            return self.lose();
+        }
+        if !self.write(event) {
+            self.lose();
+        }
+    }
+
+    #[inline]
+    fn write(&mut self, event: Event) -> bool {
+        let len = event.kind.words();
+        if !self.has_space(len as u64) {
+            return false;
+        }
+        let record = event.encode();
+        let mask = self.words.len() - 1;
+        for (offset, word) in record.iter().take(len).enumerate() {
+            self.words[(self.head as usize + offset) & mask].store(*word, Ordering::Relaxed);
+        }
+        self.head += len as u64;
+        self.control.head.store(self.head, Ordering::Release);
+        true
+    }
+
+    #[inline]
+    fn has_space(&mut self, len: u64) -> bool {
+        let capacity = self.words.len() as u64;
+        if self.head + len - self.tail <= capacity {
+            return true;
+        }
+        self.tail = self.control.tail.load(Ordering::Acquire);
+        self.head + len - self.tail <= capacity
+    }
+
+    #[inline]
+    fn restart_if_drained(&mut self, mask: u64) {
+        // Acquire: what the consumer read is read before we overwrite it.
+        if self.control.tail.load(Ordering::Acquire) != self.head {
+            return;
+        }
+        self.tail = self.head;
+        let pad = Event {
+            kind: Kind::Pad,
+            ticks: 0,
+            subject: 0,
+            aux: 0,
+            value: 0,
+        };
+        self.words[(self.head & mask) as usize].store(pad.encode()[0], Ordering::Relaxed);
+        self.head = (self.head | mask) + 1;
+        self.control.head.store(self.head, Ordering::Release);
+    }
+
+    #[cold]
+    fn tell_gap(&mut self, ticks: u64) -> bool {
+        let told = self.write(Event {
+            kind: Kind::Gap,
+            ticks,
+            subject: 0,
+            aux: 0,
+            value: self.untold,
+        });
+        if told {
+            self.untold = 0;
+        }
+        told
+    }
+
+    #[cold]
+    fn lose(&mut self) {
+        self.untold += 1;
+        self.control.lost.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The reading side.
+#[derive(Debug)]
+pub struct Consumer<'a> {
+    control: &'a RingControl,
+    words: &'a [AtomicU64],
+}
+
+/// The words between the two positions are no records: the producing process has written over its ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Damaged;
+
+impl<'a> Consumer<'a> {
+    /// `words.len()` is a power of two.
+    pub fn new(control: &'a RingControl, words: &'a [AtomicU64]) -> Self {
+        assert!(words.len().is_power_of_two(), "a ring holds a power of two words");
+        Consumer { control, words }
+    }
+
+    /// Hands every record written so far to `sink`, oldest first, and frees their space.
+    ///
+    /// # Errors
+    /// [`Damaged`] if the ring's content makes no sense; what came before is handed over, the rest is skipped.
+    pub fn drain(&mut self, mut sink: impl FnMut(Event)) -> Result<(), Damaged> {
+        let capacity = self.words.len() as u64;
+        let mask = capacity - 1;
+        let head = self.control.head.load(Ordering::Acquire);
+        let mut tail = self.control.tail.load(Ordering::Relaxed);
+        let mut result = Ok(());
+        while tail != head {
+            let Some(len) = self.record_at(tail, head, mask, &mut sink) else {
+                result = Err(Damaged);
+                tail = head;
+                break;
+            };
+            tail += len;
+        }
+        self.control.tail.store(tail, Ordering::Release);
+        result
+    }
+
+    /// Reads one record; its length in words, or None if none can stand there.
+    fn record_at(&self, tail: u64, head: u64, mask: u64, sink: &mut impl FnMut(Event)) -> Option<u64> {
+        let available = head.checked_sub(tail).filter(|&words| words <= mask + 1)?;
+        let word = |offset: u64| self.words[((tail + offset) & mask) as usize].load(Ordering::Relaxed);
+        let kind = Event::kind_of(word(0))?;
+        if kind == Kind::Pad {
+            let skipped = (tail | mask) + 1 - tail;
+            return (skipped <= available).then_some(skipped);
+        }
+        let len = kind.words() as u64;
+        if len > available {
+            return None;
+        }
+        let mut words = [0; MAX_WORDS];
+        for (offset, slot) in words.iter_mut().enumerate().take(kind.words()) {
+            *slot = word(offset as u64);
+        }
+        sink(Event::decode(words)?);
+        Some(len)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn ring(words: usize) -> (RingControl, Vec<AtomicU64>) {
+        (
+            RingControl::new(),
+            (0..words).map(|_| AtomicU64::new(0)).collect(),
+        )
+    }
+
+    fn event(kind: Kind, ticks: u64) -> Event {
+        Event {
+            kind,
+            ticks,
+            subject: 64,
+            aux: 3,
+            value: if kind.words() == 3 { 9 } else { 0 },
+        }
+    }
+
+    proptest! {
+        /// Any interleaving of pushes and drains: what is not lost comes out in order, and gaps say how much was.
+        #[test]
+        fn nothing_is_reordered_and_losses_are_told(steps in prop::collection::vec(prop::option::weighted(0.9, any::<bool>()), 0..4000), size in 4u32..11) {
+            let (control, words) = ring(1 << size);
+            let mut producer = Producer::new(&control, &words);
+            let mut consumer = Consumer::new(&control, &words);
+            let mut pushed = 0;
+            let mut seen = Vec::new();
+            let mut told = 0;
+            for step in steps {
+                match step {
+                    Some(long) => {
+                        pushed += 1;
+                        producer.push(event(if long { Kind::PollStart } else { Kind::PollEnd }, pushed));
+                    }
+                    None => consumer.drain(|e| if e.kind == Kind::Gap { told += e.value } else { seen.push(e.ticks) }).unwrap(),
+                }
+            }
+            consumer.drain(|e| if e.kind == Kind::Gap { told += e.value } else { seen.push(e.ticks) }).unwrap();
+            prop_assert!(seen.is_sorted());
+            prop_assert_eq!(seen.len() as u64 + control.lost(), pushed);
+            prop_assert!(told <= control.lost());
+        }
+
+        /// Whatever an app scribbles over its ring, the reader stays calm.
+        #[test]
+        fn scribbled_memory_is_reported_not_followed(junk in prop::collection::vec(any::<u64>(), 16), head: u64, tail: u64) {
+            let (control, words) = ring(16);
+            control.head.store(head, Ordering::Relaxed);
+            control.tail.store(tail, Ordering::Relaxed);
+            words.iter().zip(&junk).for_each(|(word, &value)| word.store(value, Ordering::Relaxed));
+            let mut consumer = Consumer::new(&control, &words);
+            let _ = consumer.drain(|_| ());
+            prop_assert_eq!(consumer.drain(|_| panic!("drained twice")), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_drained_ring_stays_on_its_first_page() {
+        let (control, words) = ring(4096);
+        let mut producer = Producer::new(&control, &words);
+        let mut consumer = Consumer::new(&control, &words);
+        for round in 0..10_000 {
+            producer.push(event(Kind::PollStart, round));
+            consumer.drain(|_| ()).unwrap();
+        }
+        assert!(words[520..].iter().all(|word| word.load(Ordering::Relaxed) == 0));
+        assert_eq!(control.lost(), 0);
+    }
+}

@@ -1,0 +1,113 @@
+//! The programs under `fixtures/`, built when a test first asks for one, and variants of them without symbols.
+//! A fixture is a package outside the workspace, with a lock file and a target folder of its own.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{self, Command};
+use std::sync::{Mutex, PoisonError};
+
+/// Builds the program `bin` of `fixtures/<name>` with the cargo profile `profile` (`dev`, `release`, `lto`)
+/// and returns its path.
+///
+/// Within one process each is built once; between processes cargo's own lock and fingerprints see to it that
+/// a second build finds its work done.
+pub fn fixture(name: &str, profile: &str, bin: &str) -> PathBuf {
+    static BUILT: Mutex<Option<HashSet<PathBuf>>> = Mutex::new(None);
+
+    let target = target_dir().join("fixtures").join(name);
+    let folder = if profile == "dev" { "debug" } else { profile };
+    let program = target.join(folder).join(bin);
+
+    // Held while building: a second test of this process has nothing better to do than wait for it.
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    if built.get_or_insert_default().insert(program.clone()) {
+        build(name, profile, bin, &target);
+    }
+    program
+}
+
+/// A copy without line tables and inlined frames, as `strip = "debuginfo"` leaves it: the symbols remain.
+pub fn strip_debug(program: &Path) -> PathBuf {
+    strip(program, "--strip-debug")
+}
+
+/// A copy without any symbol, as many distributions ship programs.
+pub fn strip_all(program: &Path) -> PathBuf {
+    strip(program, "--strip-all")
+}
+
+fn build(name: &str, profile: &str, bin: &str, target: &Path) {
+    let manifest = workspace_root().join("fixtures").join(name).join("Cargo.toml");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet", "--locked", "--profile", profile, "--bin", bin]);
+    cargo
+        .arg("--manifest-path")
+        .arg(&manifest)
+        .arg("--target-dir")
+        .arg(target);
+    // A fixture is an ordinary build, whatever flags (loom, coverage) our own tests are built with.
+    for flags in [
+        "RUSTFLAGS",
+        "CARGO_ENCODED_RUSTFLAGS",
+        "RUSTC_WRAPPER",
+        "RUSTC_WORKSPACE_WRAPPER",
+    ] {
+        cargo.env_remove(flags);
+    }
+    run(&mut cargo, &format!("build the fixture {name}/{bin}"));
+}
+
+/// The copy keeps its file name, in a folder named after the option; it is made anew if `program` is newer.
+fn strip(program: &Path, option: &str) -> PathBuf {
+    let folder = program.with_file_name(option.trim_start_matches('-'));
+    let name = program.file_name().expect("a program has a name");
+    let stripped = folder.join(name);
+    let modified = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+    if modified(&stripped) >= modified(program) {
+        return stripped;
+    }
+    fs::create_dir_all(&folder).expect("the target folder can be written to");
+    // Another test process may be running or making the same copy: only whole ones take its name.
+    let fresh = folder.join(format!("{}.{}", name.display(), unique()));
+    run(
+        Command::new("strip")
+            .arg(option)
+            .arg("-o")
+            .arg(&fresh)
+            .arg(program),
+        "strip a fixture (does the machine have binutils?)",
+    );
+    fs::rename(&fresh, &stripped).expect("both are in one folder");
+    stripped
+}
+
+/// Names this very call among all tests of all processes.
+fn unique() -> String {
+    format!("{}.{:?}", process::id(), std::thread::current().id()).replace(['(', ')'], "")
+}
+
+fn run(command: &mut Command, what: &str) {
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("failed to {what}: {error}: {command:?}"));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "failed to {what}: {}: {command:?}\n{stderr}",
+        output.status
+    );
+}
+
+fn workspace_root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the package lies in the workspace's folder")
+}
+
+/// The workspace's target folder, wherever it was put: cargo's folder for tests lies in it.
+fn target_dir() -> &'static Path {
+    Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .parent()
+        .expect("it is a folder of the target folder")
+}
