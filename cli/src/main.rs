@@ -34,6 +34,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Record(commands::RecordCommand),
+    Flamegraph(commands::FlamegraphCommand),
+    Report(commands::ReportCommand),
     Demo(commands::DemoCommand),
     #[command(hide = true)]
     DemoService(commands::DemoServiceCommand),
@@ -64,6 +66,8 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<u8> {
     match command {
         Command::Record(record) => record.run(),
+        Command::Flamegraph(flamegraph) => flamegraph.run(),
+        Command::Report(report) => report.run(),
         Command::Demo(demo) => demo.run(),
         Command::DemoService(service) => service.run(),
         Command::Completions { shell } => {

@@ -2,7 +2,11 @@
 
 mod demo;
 mod duration;
+mod flamegraph;
 mod record;
+mod report;
 
 pub(crate) use demo::{DemoCommand, DemoServiceCommand};
+pub(crate) use flamegraph::FlamegraphCommand;
 pub(crate) use record::RecordCommand;
+pub(crate) use report::ReportCommand;

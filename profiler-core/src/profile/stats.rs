@@ -48,7 +48,7 @@ impl Stats {
         for &(bucket, episodes) in &self.histogram {
             seen += episodes;
             if seen >= rank {
-                return bucket_middle(bucket).min(self.max_ns);
+                return bucket_end(bucket).min(self.max_ns);
             }
         }
         self.max_ns
@@ -91,6 +91,17 @@ fn bucket_of(value: u64) -> u16 {
     (((shift + 1) << SUB_BITS) as u64 + ((value >> shift) & 7)) as u16
 }
 
+/// The largest value of the bucket.
+fn bucket_end(bucket: u16) -> u64 {
+    let (octave, sub) = (u32::from(bucket) >> SUB_BITS, u64::from(bucket) & 7);
+    match octave {
+        0 => sub,
+        // A damaged file may hold any bucket number.
+        62.. => u64::MAX,
+        _ => ((8 + sub) << (octave - 1)) + ((1u64 << (octave - 1)) - 1),
+    }
+}
+
 fn bucket_middle(bucket: u16) -> u64 {
     let (octave, sub) = (u32::from(bucket) >> SUB_BITS, u64::from(bucket) & 7);
     match octave {
@@ -124,6 +135,14 @@ mod tests {
             merged.merge(&of(&b));
             prop_assert_eq!(merged, of(&[a, b].concat()));
         }
+    }
+
+    #[test]
+    fn quantiles_of_equal_episodes_are_their_length() {
+        let mut stats = Stats::default();
+        (0..100).for_each(|_| stats.add(50_300_000));
+        assert_eq!(stats.quantile_ns(0.5), 50_300_000);
+        assert_eq!(stats.quantile_ns(0.99), 50_300_000);
     }
 
     #[test]

@@ -46,9 +46,9 @@ impl<'a> Analysis<'a> {
         };
         match group.kind {
             TaskKind::Task => name.to_owned(),
-            TaskKind::Root => format!("{name} [root task]"),
-            TaskKind::Blocking => format!("{name} [blocking task]"),
-            TaskKind::Worker => format!("{name} [worker]"),
+            TaskKind::Root => format!("[root task] {name}"),
+            TaskKind::Blocking => format!("[blocking task] {name}"),
+            TaskKind::Worker => format!("[worker] {name}"),
         }
     }
 
@@ -64,20 +64,20 @@ impl<'a> Analysis<'a> {
         self.functions.stack(self.profile, stack).collect()
     }
 
-    /// Where the stack's await is: the app's innermost function, or the innermost shown one where there is none.
+    /// Where the stack's await is: the app's innermost function and what it calls; between a library's first
+    /// and last function where none is the app's.
     pub fn await_site(&self, stack: StackId) -> Option<AwaitSite> {
         let calls = self.calls(stack);
-        let at = calls
-            .iter()
-            .rposition(|call| call.category == Category::App)
-            .or_else(|| calls.iter().rposition(|call| call.category == Category::Library))?;
-        let leaf = calls[at + 1..]
-            .iter()
-            .find(|call| call.category == Category::Library);
+        let is_library = |call: &&Call| call.category == Category::Library;
+        let (site, awaited) = match calls.iter().rposition(|call| call.category == Category::App) {
+            Some(at) => (&calls[at], calls[at + 1..].iter().find(is_library)),
+            None => (calls.iter().find(is_library)?, calls.iter().rfind(is_library)),
+        };
+        let awaited = awaited.map(|call| call.name).filter(|&name| name != site.name);
         Some(AwaitSite {
-            function: calls[at].name,
-            place: calls[at].place,
-            awaited: leaf.map(|call| call.name),
+            function: site.name,
+            place: site.place,
+            awaited,
         })
     }
 

@@ -129,6 +129,7 @@ const TABLE: &[(&str, Category)] = &[
     ("tower::buffer", Library),
     ("tower::limit", Library),
     ("tower", Plumbing),
+    ("tower_http::follow_redirect", Plumbing),
     ("tower_service", Plumbing),
     ("tower_layer", Plumbing),
     ("axum::serve", Library),

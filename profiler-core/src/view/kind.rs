@@ -166,6 +166,9 @@ fn matches(display: &str, raw: &str, pattern: &str) -> bool {
 pub fn decide(awaited: Option<Kind>, woken: Option<Kind>, woken_by_blocking_task: bool) -> Kind {
     match (awaited, woken) {
         (Some(Kind::Join), _) | (None, Some(Kind::Join)) if woken_by_blocking_task => Kind::Blocking,
+        // Bounded channels wait in a semaphore and watch channels in a `Notify`. Where the channel's own function
+        // was inlined away on the waiting side, the waking side still shows it.
+        (Some(Kind::Lock | Kind::Notify), Some(Kind::Channel)) => Kind::Channel,
         (Some(kind), _) | (None, Some(kind)) => kind,
         (None, None) => Kind::Other,
     }
@@ -285,5 +288,10 @@ mod tests {
         assert_eq!(decide(Some(Kind::Join), None, true), Kind::Blocking);
         assert_eq!(decide(Some(Kind::Io), Some(Kind::Join), true), Kind::Io);
         assert_eq!(decide(None, None, true), Kind::Other);
+        assert_eq!(
+            decide(Some(Kind::Lock), Some(Kind::Channel), false),
+            Kind::Channel,
+            "an inlined mpsc send"
+        );
     }
 }

@@ -132,8 +132,7 @@ fn implementing_type(inner: &str) -> Option<&str> {
     }
     let (target, implemented) = split_top(inner, " as ")?;
     let bare = target.trim_start_matches('&').trim_start_matches("mut ");
-    let parameter = bare.starts_with(|c: char| c.is_ascii_uppercase()) && !bare.contains("::");
-    Some(if parameter { implemented } else { target })
+    Some(if is_parameter(bare) { implemented } else { target })
 }
 
 fn render_segment(part: &str, depth: u32) -> String {
@@ -150,13 +149,27 @@ fn render_segment(part: &str, depth: u32) -> String {
     }
 }
 
+/// `T`: real types come with their path or are lower-case primitives.
+fn is_parameter(argument: &str) -> bool {
+    argument.starts_with('\'')
+        || argument.starts_with(|c: char| c.is_ascii_uppercase())
+            && argument.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
 /// Only types keep their generics: debug information and symbol tables disagree about those of functions.
 fn names_a_type(segment: &str) -> bool {
     segment.starts_with(|c: char| c.is_uppercase())
 }
 
-/// The arguments in angle brackets, or `None` if they would be too long to help.
+/// The arguments in angle brackets, nothing where they are only the parameters' own names, or `None` if they
+/// would be too long to help.
 fn short_generics(inner: &str, depth: u32) -> Option<String> {
+    if split_arguments(inner)
+        .iter()
+        .all(|argument| is_parameter(argument.trim()))
+    {
+        return Some(String::new());
+    }
     if depth >= MAX_DEPTH {
         return None;
     }
@@ -279,7 +292,7 @@ mod tests {
             ),
             (
                 "<core::pin::Pin<P> as core::future::future::Future>::poll",
-                "core::pin::Pin<P>::poll",
+                "core::pin::Pin::poll",
             ),
             (
                 "<F as futures_core::future::TryFuture>::try_poll",

@@ -214,7 +214,7 @@ mod tests {
             "hyper_util::server::conn::auto::Connection::poll",
             "hyper::server::conn::http1::Connection::poll",
             "app::handler",
-            "tokio::sync::mutex::Mutex<T>::lock",
+            "tokio::sync::mutex::Mutex::lock",
         ];
         assert_eq!(in_task(&stack), expected);
     }
@@ -234,7 +234,7 @@ mod tests {
         ];
         assert_eq!(
             shown(&stack),
-            ["app::main", "tokio::sync::oneshot::Receiver<T>::poll"]
+            ["app::main", "tokio::sync::oneshot::Receiver::poll"]
         );
     }
 }

@@ -71,14 +71,14 @@ all 2940
     app::fetch 1000
       tokio::time::sleep::Sleep::poll 1000
         [timer] 1000
-    tokio::runtime::task::join::JoinHandle<T>::poll 550
+    tokio::runtime::task::join::JoinHandle::poll 550
       [blocking] 500
       [scheduled] 50
     [running] 40
-  app::main [root task] 900
-    tokio::sync::oneshot::Receiver<T>::poll 900
+  [root task] app::main 900
+    tokio::sync::oneshot::Receiver::poll 900
       [channel] 900
-  app::query [blocking task] 450
+  [blocking task] app::query 450
     [running] 450
 ";
     assert_eq!(outline(&service(), TreeOptions::default()), expected);
@@ -89,7 +89,7 @@ fn inverted_scheduling_delay() {
     let expected = "\
 all 50
   [scheduled] 50
-    tokio::runtime::task::join::JoinHandle<T>::poll 50
+    tokio::runtime::task::join::JoinHandle::poll 50
       app::handle 50
 ";
     assert_eq!(
@@ -116,7 +116,7 @@ fn everything_with_the_runtime() {
         },
     );
     assert!(
-        text.starts_with("all 10490\n  tokio worker [worker] 10000\n"),
+        text.starts_with("all 10490\n  [worker] tokio worker 10000\n"),
         "{text}"
     );
     let text = outline(

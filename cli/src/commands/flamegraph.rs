@@ -1,0 +1,96 @@
+//! `asyncprof flamegraph`: draws a recorded profile.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use asyncprof_core::profile::Profile;
+use asyncprof_core::view::By;
+use clap::{Args, ValueEnum};
+
+use crate::record::{DEFAULT_PROFILE, write_picture};
+use crate::render::{FlamegraphOptions, flamegraph};
+
+/// Draw a profile as a flame graph
+///
+/// The width of a frame is time in the life of tasks; the last frame of each stack says what that time was:
+/// running, scheduled (ready, without a worker), or what the task waited for.
+#[derive(Debug, Args)]
+pub(crate) struct FlamegraphCommand {
+    /// The profile to draw
+    #[arg(value_name = "PROFILE", default_value = DEFAULT_PROFILE)]
+    profile: PathBuf,
+    /// The picture to write; - for standard output
+    #[arg(short, long, value_name = "FILE", default_value = "flamegraph.svg")]
+    output: PathBuf,
+    /// Which time to show
+    #[arg(long, value_enum, value_name = "TIME", default_value_t = ByArg::Wall)]
+    by: ByArg,
+    /// Show the frames of the runtime, the plumbing under awaits, and the runtime's own worker loops
+    #[arg(long)]
+    show_runtime: bool,
+    /// Put the state on top and the awaits that lead to it below
+    #[arg(long)]
+    inverted: bool,
+    /// Leave out frames narrower than this, in pixels of 1200
+    #[arg(long, value_name = "PX", value_parser = parse_pixels)]
+    min_width: Option<f64>,
+    /// Title of the picture
+    #[arg(long, value_name = "TEXT")]
+    title: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ByArg {
+    /// All of it: waiting, scheduled and running
+    Wall,
+    /// Waiting at an await
+    Wait,
+    /// Waiting for input and output
+    Io,
+    /// Ready to run, without a worker
+    Sched,
+    /// Being polled
+    Cpu,
+}
+
+impl From<ByArg> for By {
+    fn from(by: ByArg) -> By {
+        match by {
+            ByArg::Wall => By::Wall,
+            ByArg::Wait => By::Wait,
+            ByArg::Io => By::Io,
+            ByArg::Sched => By::Sched,
+            ByArg::Cpu => By::Cpu,
+        }
+    }
+}
+
+fn parse_pixels(text: &str) -> Result<f64> {
+    match text.strip_suffix("px").unwrap_or(text).parse() {
+        Ok(pixels) if (0.0..=1200.0).contains(&pixels) => Ok(pixels),
+        _ => bail!("expected a number from 0 to 1200"),
+    }
+}
+
+impl FlamegraphCommand {
+    pub(crate) fn run(self) -> Result<u8> {
+        let profile = Profile::load(&self.profile)?;
+        let options = FlamegraphOptions {
+            by: self.by.into(),
+            show_runtime: self.show_runtime,
+            inverted: self.inverted,
+            min_width_px: self.min_width,
+            title: self.title,
+        };
+        let mut svg = Vec::new();
+        flamegraph(&profile, &options, &mut svg)?;
+        if self.output == Path::new("-") {
+            std::io::stdout().write_all(&svg)?;
+        } else {
+            write_picture(&self.output, &svg)?;
+            eprintln!("flame graph: {}", self.output.display());
+        }
+        Ok(0)
+    }
+}

@@ -1,0 +1,44 @@
+//! `asyncprof report`: the numbers of a recorded profile.
+
+use std::io::{IsTerminal, stdout};
+use std::path::PathBuf;
+
+use anyhow::Result;
+use asyncprof_core::profile::Profile;
+use clap::Args;
+
+use crate::record::DEFAULT_PROFILE;
+use crate::render::{DEFAULT_LIMIT, ReportOptions, report, report_json};
+
+/// Print where the time of the tasks went
+///
+/// Totals by state, the tasks and awaits with most time, the longest polls, and what the recording missed.
+#[derive(Debug, Args)]
+pub(crate) struct ReportCommand {
+    /// The profile to read
+    #[arg(value_name = "PROFILE", default_value = DEFAULT_PROFILE)]
+    profile: PathBuf,
+    /// Write JSON, all times in nanoseconds
+    #[arg(long)]
+    json: bool,
+    /// How many lines each list has at most
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_LIMIT)]
+    limit: usize,
+}
+
+impl ReportCommand {
+    pub(crate) fn run(self) -> Result<u8> {
+        let profile = Profile::load(&self.profile)?;
+        let color =
+            stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let options = ReportOptions {
+            limit: self.limit,
+            color,
+        };
+        match self.json {
+            true => report_json(&profile, &options, stdout().lock())?,
+            false => report(&profile, &options, stdout().lock())?,
+        }
+        Ok(0)
+    }
+}

@@ -1,0 +1,230 @@
+//! The flame graph of tasks: width is task time, waits included, and the last frame of each stack says what it was.
+//!
+//! Tasks are on top and their awaits below, so it reads like a call stack from where the program begins.
+
+use std::io::Write;
+
+use anyhow::Context;
+use asyncprof_core::profile::{Profile, TaskKind};
+use asyncprof_core::view::{Activity, Analysis, By, CallTree, FrameKind, Node, Rules, TreeOptions};
+use inferno::flamegraph::color::BackgroundColor;
+
+use super::layout::Layout;
+use super::svg::{self, FrameText, Header, LegendEntry};
+use super::{palette, units};
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct FlamegraphOptions {
+    pub(crate) by: By,
+    pub(crate) show_runtime: bool,
+    pub(crate) inverted: bool,
+    /// Frames narrower than this many pixels (of 1200) are left out; [`DEFAULT_MIN_WIDTH_PX`] unless told.
+    pub(crate) min_width_px: Option<f64>,
+    /// "Where task time goes" unless told.
+    pub(crate) title: Option<String>,
+}
+
+pub(crate) const DEFAULT_MIN_WIDTH_PX: f64 = 0.3;
+
+/// There is nothing to draw; says why and what to try.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct EmptyProfile(String);
+
+/// Writes the picture. Fails with [`EmptyProfile`] if there is nothing to show.
+pub(crate) fn flamegraph(
+    profile: &Profile,
+    options: &FlamegraphOptions,
+    mut out: impl Write,
+) -> anyhow::Result<()> {
+    let analysis = Analysis::new(profile, &Rules::default());
+    let tree_options = TreeOptions {
+        by: options.by,
+        show_runtime: options.show_runtime,
+        inverted: options.inverted,
+    };
+    let tree = CallTree::new(&analysis, &tree_options);
+    if tree.root().stats.total_ns == 0 {
+        return Err(EmptyProfile(nothing_to_show(profile, options.by)).into());
+    }
+    let min_share = options.min_width_px.unwrap_or(DEFAULT_MIN_WIDTH_PX) / svg::IMAGE_WIDTH as f64;
+    let layout = Layout::new(&tree, min_share);
+    let drawn = draw(
+        &layout,
+        options,
+        &subtitle(profile, &analysis, options.show_runtime),
+    )?;
+    let header = Header {
+        lines: vec![meaning(options, &layout)],
+        legend: legend(&tree),
+    };
+    let frame = |index: usize| frame_text(&analysis, &tree, tree.node(layout.boxes[index].node));
+    let picture = svg::finish(&drawn, &header, frame).context("inferno's SVG has an unexpected form")?;
+    out.write_all(picture.as_bytes())?;
+    out.flush()?;
+    Ok(())
+}
+
+fn draw(layout: &Layout, options: &FlamegraphOptions, subtitle: &str) -> anyhow::Result<String> {
+    let mut inferno = inferno::flamegraph::Options::default();
+    inferno.title = units::printable(options.title.as_deref().unwrap_or(default_title(options.by)));
+    inferno.subtitle = Some(units::printable(subtitle));
+    inferno.direction = inferno::flamegraph::Direction::Inverted;
+    inferno.bgcolors = Some(BackgroundColor::Flat((255, 255, 255).into()));
+    inferno.font_size = svg::FONT_SIZE;
+    inferno.font_width = svg::FONT_WIDTH;
+    inferno.frame_height = 18;
+    inferno.count_name = "units".to_owned();
+    inferno.name_type = String::new();
+    inferno.min_width = 0.0;
+    // Random colours would differ from run to run; all of them are replaced.
+    inferno.deterministic = true;
+    let lines = layout.folded();
+    let mut drawn = Vec::new();
+    inferno::flamegraph::from_lines(&mut inferno, lines.iter().map(String::as_str), &mut drawn)
+        .context("failed to draw the flame graph")?;
+    String::from_utf8(drawn).context("the flame graph is not UTF-8")
+}
+
+fn default_title(by: By) -> &'static str {
+    match by {
+        By::Wall => "Where task time goes",
+        By::Wait => "Where tasks wait",
+        By::Io => "Where tasks wait for I/O",
+        By::Sched => "Where tasks wait for a worker",
+        By::Cpu => "Where tasks run",
+    }
+}
+
+fn nothing_to_show(profile: &Profile, by: By) -> String {
+    let has_time = profile.rows.iter().any(|row| row.stats.total_ns > 0);
+    let what = match by {
+        _ if !has_time => {
+            let mut message = "no task time recorded: ".to_owned();
+            match profile.quality.notes.as_slice() {
+                [] => message.push_str("the program polled no tokio task while it was recorded"),
+                notes => message.push_str(&notes.join("; ")),
+            }
+            return message;
+        }
+        By::Wall => "no task time recorded: all of it is the runtime's own; try --show-runtime",
+        By::Wait => "no waiting recorded: no task was ever suspended; try --by wall",
+        By::Io => "no I/O wait recorded: no task waited for a socket, file or process; try --by wait",
+        By::Sched => "no scheduling delay recorded; try --by wall",
+        By::Cpu => "no running time recorded; try --by wall",
+    };
+    what.to_owned()
+}
+
+fn subtitle(profile: &Profile, analysis: &Analysis<'_>, show_runtime: bool) -> String {
+    let groups = profile
+        .groups
+        .iter()
+        .filter(|group| show_runtime || group.kind != TaskKind::Worker);
+    let tasks: u64 = groups.map(|group| group.tasks).sum();
+    let task_ns: u64 = analysis
+        .rows(show_runtime)
+        .map(|(row, _)| row.stats.total_ns)
+        .sum();
+    let mut parts = vec![
+        units::shortened(&profile.meta.command.join(" "), 70),
+        format!("recorded {}", units::duration(profile.meta.duration_ns)),
+        units::counted(tasks, "task"),
+        format!("{} of task time", units::duration(task_ns)),
+    ];
+    if profile.processes.len() > 1 {
+        parts
+            .push(units::counted(profile.processes.len() as u64, "process").replace("processs", "processes"));
+    }
+    parts.retain(|part| !part.is_empty());
+    parts.join("  ·  ")
+}
+
+fn meaning(options: &FlamegraphOptions, layout: &Layout) -> String {
+    let what = match options.by {
+        By::Wall => "width = task time: wall-clock, waits included, all tasks added up",
+        By::Wait => "width = time suspended at an await, all tasks added up",
+        By::Io => "width = time suspended waiting for I/O, all tasks added up",
+        By::Sched => "width = time ready to run but without a worker, all tasks added up",
+        By::Cpu => "width = time being polled, all tasks added up",
+    };
+    let order = if options.inverted {
+        "top: the state; below: who awaits"
+    } else {
+        "top: the task; below: what it awaits"
+    };
+    let hidden = match layout.hidden {
+        0 => String::new(),
+        hidden => format!(" · {} too narrow to draw", units::counted(hidden as u64, "frame")),
+    };
+    format!("{what} · {order}{hidden}")
+}
+
+fn legend(tree: &CallTree) -> Vec<LegendEntry> {
+    let total = tree.root().stats.total_ns;
+    let mut present: Vec<(Activity, u64)> = tree.root().shares.present().collect();
+    present.sort_by_key(|&(_, ns)| std::cmp::Reverse(ns));
+    let entry = |(activity, ns): (Activity, u64)| LegendEntry {
+        color: palette::of_activity(activity),
+        text: format!(
+            "{} {} ({})",
+            explained(activity),
+            units::duration(ns),
+            units::percent(ns, total)
+        ),
+    };
+    present.into_iter().map(entry).collect()
+}
+
+/// A legend entry's name.
+fn explained(activity: Activity) -> String {
+    match activity {
+        Activity::Waiting(kind) => format!("[{}] wait", kind.name()),
+        other => format!("[{}]", other.name()),
+    }
+}
+
+fn frame_text(analysis: &Analysis<'_>, tree: &CallTree, node: &Node) -> FrameText {
+    let stats = &node.stats;
+    let (name, fill) = (tree.name(node), palette::of_shares(&node.shares));
+    let mut details = vec![
+        units::duration(stats.total_ns),
+        units::percent(stats.total_ns, tree.root().stats.total_ns),
+        units::counted(stats.episodes, "episode"),
+        format!("mean {}", units::duration(stats.mean_ns())),
+        format!("p99 {}", units::duration(stats.quantile_ns(0.99))),
+    ];
+    if let Some(&(place, _)) = node.places.first() {
+        let others = node.places.len() - 1;
+        let more = if others > 0 {
+            format!(" and {}", units::counted(others as u64, "other line"))
+        } else {
+            String::new()
+        };
+        details.push(format!("{}{more}", analysis.place_text(place)));
+    }
+    let mixed: Vec<String> = node
+        .shares
+        .present()
+        .map(|(activity, ns)| format!("{} {}", activity.name(), units::percent(ns, stats.total_ns)))
+        .collect();
+    if mixed.len() > 1 {
+        details.push(format!("of it {}", mixed.join(" · ")));
+    }
+    let (label, fill, strong) = match node.kind {
+        FrameKind::State(activity) => {
+            let mean = units::duration(stats.mean_ns());
+            let label = format!("{name} {mean} × {}", units::count(stats.episodes));
+            (label, palette::of_activity(activity), true)
+        }
+        FrameKind::Root => (format!("{name} tasks"), fill, false),
+        FrameKind::Group(_) | FrameKind::Process => (name.to_owned(), fill, true),
+        FrameKind::Function(_) => (name.to_owned(), fill, false),
+    };
+    FrameText {
+        label,
+        details: details.join(", "),
+        fill,
+        strong,
+    }
+}

@@ -1,0 +1,20 @@
+//! Pictures and tables of a profile.
+
+mod flamegraph;
+mod layout;
+mod palette;
+mod report;
+mod report_data;
+mod svg;
+mod table;
+mod units;
+
+#[cfg(test)]
+mod flamegraph_tests;
+#[cfg(test)]
+mod report_tests;
+#[cfg(test)]
+mod testing;
+
+pub(crate) use flamegraph::{EmptyProfile, FlamegraphOptions, flamegraph};
+pub(crate) use report::{DEFAULT_LIMIT, ReportOptions, report, report_json};

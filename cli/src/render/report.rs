@@ -1,0 +1,294 @@
+//! The report: where the time of the tasks went, in text that needs no picture, or as JSON.
+
+use std::io::Write;
+
+use asyncprof_core::profile::{Profile, Quality};
+use asyncprof_core::view::{Activity, Analysis, Rules};
+
+use super::report_data::{GroupEntry, PollEntry, Report, WaitEntry};
+use super::table::{Cell, bar, left, lines, right};
+use super::{palette, units};
+
+#[derive(Clone, Debug)]
+pub(crate) struct ReportOptions {
+    /// How many lines each list has at most.
+    pub(crate) limit: usize,
+    /// Colours for a terminal.
+    pub(crate) color: bool,
+}
+
+pub(crate) const DEFAULT_LIMIT: usize = 10;
+const BAR_WIDTH: usize = 30;
+const NAME_WIDTH: usize = 60;
+
+/// Writes the report as text.
+pub(crate) fn report(profile: &Profile, options: &ReportOptions, mut out: impl Write) -> anyhow::Result<()> {
+    let analysis = Analysis::new(profile, &Rules::default());
+    let report = Report::new(&analysis, options.limit);
+    let mut text = header(&report);
+    if report.task_time_ns == 0 {
+        text.push_str("\nNo task time recorded.\n");
+    } else {
+        let sections = [
+            ("Where the task time went".to_owned(), states(&report)),
+            (
+                heading("Tasks", report.groups.len(), report.groups_total),
+                groups(&report),
+            ),
+            (
+                heading("Waits", report.waits.len(), report.waits_total),
+                waits(&report),
+            ),
+            ("Longest polls".to_owned(), polls(&report)),
+        ];
+        for (heading, rows) in sections.iter().filter(|(_, rows)| !rows.is_empty()) {
+            let (bold, plain) = if options.color {
+                ("\u{1b}[1m", "\u{1b}[0m")
+            } else {
+                ("", "")
+            };
+            text.push_str(&format!(
+                "\n{bold}{heading}{plain}\n{}",
+                lines(rows, options.color)
+            ));
+        }
+    }
+    text.push_str(&format!("\nQuality: {}\n", quality(&report.quality)));
+    for note in &report.quality.notes {
+        text.push_str(&format!("Note: {}\n", units::printable(note)));
+    }
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Writes the report as one JSON object; see [`Report`].
+pub(crate) fn report_json(
+    profile: &Profile,
+    options: &ReportOptions,
+    mut out: impl Write,
+) -> anyhow::Result<()> {
+    let analysis = Analysis::new(profile, &Rules::default());
+    serde_json::to_writer_pretty(&mut out, &Report::new(&analysis, options.limit))?;
+    writeln!(out)?;
+    out.flush()?;
+    Ok(())
+}
+
+fn heading(what: &str, shown: usize, total: usize) -> String {
+    if shown < total {
+        format!("{what} by time ({shown} of {total})")
+    } else {
+        format!("{what} by time")
+    }
+}
+
+fn header(report: &Report) -> String {
+    let mut runtimes: Vec<&str> = report
+        .processes
+        .iter()
+        .map(|process| process.runtime.as_str())
+        .collect();
+    runtimes.retain(|runtime| !runtime.is_empty());
+    runtimes.sort_unstable();
+    runtimes.dedup();
+    let mut parts = vec![
+        format!("recorded {}", units::duration(report.duration_ns)),
+        units::counted(report.tasks, "task"),
+        format!("{} of task time", units::duration(report.task_time_ns)),
+        runtimes.join(", "),
+    ];
+    if report.processes.len() > 1 {
+        parts.push(format!("{} processes", report.processes.len()));
+    }
+    parts.retain(|part| !part.is_empty());
+    format!(
+        "{}\n{}\n",
+        units::printable(&report.command.join(" ")),
+        parts.join(" · ")
+    )
+}
+
+fn states(report: &Report) -> Vec<Vec<Cell>> {
+    let total = report.task_time_ns;
+    let line = |name: String, ns: u64, color: Option<u8>| {
+        let paint = |cell: Cell| color.into_iter().fold(cell, Cell::colored);
+        let figures = [right(units::duration(ns)), right(units::percent(ns, total))];
+        [paint(left(name))]
+            .into_iter()
+            .chain(figures)
+            .chain([paint(left(bar(ns, total, BAR_WIDTH)))])
+            .collect()
+    };
+    let (mut rows, mut wait_at): (Vec<Vec<Cell>>, Option<usize>) = (Vec::new(), None);
+    let mut waits: Vec<_> = report
+        .states
+        .iter()
+        .filter(|state| state.kind.is_some())
+        .collect();
+    waits.sort_by_key(|state| std::cmp::Reverse(state.episodes.total_ns));
+    let waiting_ns = waits.iter().map(|state| state.episodes.total_ns).sum();
+    let others = report.states.iter().filter(|state| state.kind.is_none());
+    for state in others.chain(waits) {
+        let color = Some(palette::ansi(state.activity));
+        let (numbers, mut name) = (&state.episodes, state.activity.name().to_owned());
+        if matches!(state.activity, Activity::Waiting(_)) {
+            wait_at.get_or_insert_with(|| {
+                rows.push(line("waiting".to_owned(), waiting_ns, None));
+                rows.len()
+            });
+            name = format!("  {name}");
+        }
+        let mut row: Vec<Cell> = line(name, numbers.total_ns, color);
+        row.push(right(format!("{} ×", units::count(numbers.episodes))));
+        row.push(right(units::duration(numbers.mean_ns)));
+        row.push(left(format!("p99 {}", units::duration(numbers.p99_ns))));
+        rows.push(row);
+    }
+    rows
+}
+
+fn groups(report: &Report) -> Vec<Vec<Cell>> {
+    let head = ["time", "share", "tasks", "running", "scheduled", "waiting"].map(right);
+    let mut rows = vec![
+        head.into_iter()
+            .chain([left("mostly"), left("task")])
+            .collect::<Vec<Cell>>(),
+    ];
+    rows.extend(
+        report
+            .groups
+            .iter()
+            .filter(|group| group.total_ns > 0)
+            .map(|group| group_row(group, report)),
+    );
+    if rows.len() == 1 { Vec::new() } else { rows }
+}
+
+fn group_row(group: &GroupEntry, report: &Report) -> Vec<Cell> {
+    let mostly = group.shares.dominant().map(|(activity, _)| activity);
+    let mostly = mostly.map_or_else(
+        || left(""),
+        |activity| left(activity.name()).colored(palette::ansi(activity)),
+    );
+    let mut name = units::shortened(&units::printable(&group.name), NAME_WIDTH);
+    if group.kind != "task" {
+        name = format!(
+            "[{}] {name}",
+            if group.kind == "root" {
+                "root task"
+            } else {
+                "blocking task"
+            }
+        );
+    }
+    if report.processes.len() > 1 {
+        name.push_str(&format!(" (pid {})", group.pid));
+    }
+    for (ended, how) in [(group.cancelled, "cancelled"), (group.panicked, "panicked")] {
+        if ended > 0 {
+            name.push_str(&format!(", {} {how}", units::count(ended)));
+        }
+    }
+    vec![
+        right(units::duration(group.total_ns)),
+        right(units::percent(group.total_ns, report.task_time_ns)),
+        right(units::count(group.tasks)),
+        right(units::percent(group.running_ns, group.total_ns)),
+        right(units::percent(group.scheduled_ns, group.total_ns)),
+        right(units::percent(group.waiting_ns, group.total_ns)),
+        mostly,
+        left(name),
+    ]
+}
+
+fn waits(report: &Report) -> Vec<Vec<Cell>> {
+    let head = ["time", "share", "waits", "mean", "p99"].map(right);
+    let mut rows = vec![
+        head.into_iter()
+            .chain([left("kind"), left("where")])
+            .collect::<Vec<Cell>>(),
+    ];
+    rows.extend(report.waits.iter().map(|wait| wait_row(wait, report)));
+    if rows.len() == 1 { Vec::new() } else { rows }
+}
+
+fn wait_row(wait: &WaitEntry, report: &Report) -> Vec<Cell> {
+    let mut place = units::shortened(&units::printable(&wait.function), NAME_WIDTH);
+    if !wait.place.is_empty() {
+        place.push_str(&format!(" at {}", units::printable(&wait.place)));
+    }
+    if let Some(awaited) = &wait.awaited {
+        let short = asyncprof_core::view::names::short_name(awaited);
+        place.push_str(&format!(
+            " → {}",
+            units::shortened(&units::printable(short), NAME_WIDTH)
+        ));
+    }
+    if wait.open_episodes > 0 {
+        place.push_str(&format!(
+            " ({} still waiting at the end)",
+            units::count(wait.open_episodes)
+        ));
+    }
+    let numbers = &wait.episodes;
+    vec![
+        right(units::duration(numbers.total_ns)),
+        right(units::percent(numbers.total_ns, report.task_time_ns)),
+        right(units::count(numbers.episodes)),
+        right(units::duration(numbers.mean_ns)),
+        right(units::duration(numbers.p99_ns)),
+        left(wait.kind.name()).colored(palette::ansi(Activity::Waiting(wait.kind))),
+        left(place),
+    ]
+}
+
+fn polls(report: &Report) -> Vec<Vec<Cell>> {
+    let row = |poll: &PollEntry| {
+        let until = match &poll.until {
+            Some(function) if poll.place.is_empty() => format!("until the await in {function}"),
+            Some(function) => format!("until the await in {function} at {}", poll.place),
+            None => "until the task ended".to_owned(),
+        };
+        vec![
+            right(units::duration(poll.duration_ns)),
+            right(format!("at {}", units::duration(poll.started_ns))),
+            left(units::shortened(&units::printable(&poll.task), NAME_WIDTH)),
+            left(units::printable(&until)),
+        ]
+    };
+    report.longest_polls.iter().map(row).collect()
+}
+
+/// One line: what is missing, or that nothing is.
+fn quality(quality: &Quality) -> String {
+    let mut gaps = Vec::new();
+    for (count, what) in [
+        (quality.events_lost, "events lost (buffer full)"),
+        (quality.threads_lost, "threads without a buffer"),
+        (quality.stacks_lost, "stacks lost"),
+        (quality.tasks_seen_late, "tasks first seen after their spawn"),
+        (quality.wakes_unseen, "wakes unseen"),
+        (quality.waits_split, "waits split over several branches"),
+    ] {
+        if count > 0 {
+            gaps.push(format!("{} {what}", units::count(count)));
+        }
+    }
+    if quality.frames_unsymbolised > 0 {
+        let share = units::percent(quality.frames_unsymbolised, quality.frames_total);
+        gaps.push(format!("{share} of the code addresses without a name"));
+    }
+    let events = units::counted(quality.events, "event");
+    let gaps = if gaps.is_empty() {
+        "nothing lost".to_owned()
+    } else {
+        gaps.join(", ")
+    };
+    let clock = if quality.clock.is_empty() {
+        String::new()
+    } else {
+        format!(", clock {}", quality.clock)
+    };
+    format!("{events}, {gaps}{clock}")
+}

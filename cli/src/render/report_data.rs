@@ -1,0 +1,345 @@
+//! The numbers of the report, as `report --json` writes them. Stable: fields are only ever added, and `version`
+//! rises if one must change. All times are integer nanoseconds.
+
+use std::collections::HashMap;
+
+use asyncprof_core::profile::{Profile, Quality, Stats, TaskKind};
+use asyncprof_core::view::{Activity, Analysis, AwaitSite, Kind, Shares};
+use serde::Serialize;
+
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    /// Always `asyncprof-report`.
+    pub(crate) format: &'static str,
+    pub(crate) version: u32,
+    pub(crate) command: Vec<String>,
+    pub(crate) started_unix_ns: u64,
+    pub(crate) duration_ns: u64,
+    pub(crate) processes: Vec<ProcessEntry>,
+    pub(crate) tasks: u64,
+    /// The lives of all tasks added up; the states below add up to it.
+    pub(crate) task_time_ns: u64,
+    pub(crate) states: Vec<StateEntry>,
+    /// Most time first, at most `limit`.
+    pub(crate) groups: Vec<GroupEntry>,
+    pub(crate) groups_total: usize,
+    /// Most time first, at most `limit`.
+    pub(crate) waits: Vec<WaitEntry>,
+    pub(crate) waits_total: usize,
+    /// Longest first, at most `limit`.
+    pub(crate) longest_polls: Vec<PollEntry>,
+    pub(crate) quality: Quality,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct ProcessEntry {
+    pub(crate) pid: u32,
+    pub(crate) executable: String,
+    pub(crate) runtime: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct StateEntry {
+    /// `running`, `scheduled`, `waiting` or `lost`.
+    pub(crate) state: &'static str,
+    /// Of a wait: `io`, `timer`, `lock`, `channel`, `join`, `blocking`, `notify`, `yield`, `other`.
+    pub(crate) kind: Option<Kind>,
+    #[serde(flatten)]
+    pub(crate) episodes: EpisodeNumbers,
+    #[serde(skip)]
+    pub(crate) activity: Activity,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct EpisodeNumbers {
+    pub(crate) total_ns: u64,
+    pub(crate) episodes: u64,
+    pub(crate) mean_ns: u64,
+    pub(crate) p50_ns: u64,
+    pub(crate) p99_ns: u64,
+    pub(crate) max_ns: u64,
+}
+
+/// Tasks of one name, wherever they were spawned.
+#[derive(Debug, Serialize)]
+pub(crate) struct GroupEntry {
+    pub(crate) name: String,
+    /// `task`, `root`, `blocking` or `worker`.
+    pub(crate) kind: &'static str,
+    pub(crate) pid: u32,
+    pub(crate) tasks: u64,
+    pub(crate) completed: u64,
+    pub(crate) cancelled: u64,
+    pub(crate) panicked: u64,
+    pub(crate) total_ns: u64,
+    pub(crate) running_ns: u64,
+    pub(crate) scheduled_ns: u64,
+    pub(crate) waiting_ns: u64,
+    pub(crate) lost_ns: u64,
+    /// What the waiting is made of, by kind.
+    pub(crate) waits_ns: Vec<(Kind, u64)>,
+    #[serde(skip)]
+    pub(crate) shares: Shares,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct WaitEntry {
+    /// The app's innermost function on the await stack.
+    pub(crate) function: String,
+    /// Empty and 0 where unknown.
+    pub(crate) file: String,
+    pub(crate) line: u32,
+    /// The library function awaited there, if it has a name.
+    pub(crate) awaited: Option<String>,
+    pub(crate) kind: Kind,
+    /// Waits that had not ended when the recording did.
+    pub(crate) open_episodes: u64,
+    #[serde(flatten)]
+    pub(crate) episodes: EpisodeNumbers,
+    #[serde(skip)]
+    pub(crate) place: String,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct PollEntry {
+    pub(crate) task: String,
+    /// From the start of the recording.
+    pub(crate) started_ns: u64,
+    pub(crate) duration_ns: u64,
+    /// The await at which the poll ended; null where the task ended with it.
+    pub(crate) until: Option<String>,
+    pub(crate) file: String,
+    pub(crate) line: u32,
+    #[serde(skip)]
+    pub(crate) place: String,
+}
+
+impl Report {
+    pub(crate) fn new(analysis: &Analysis<'_>, limit: usize) -> Report {
+        let profile = analysis.profile;
+        let states = states(analysis);
+        let (groups, groups_total) = top(groups(analysis), limit, |group| group.total_ns);
+        let (waits, waits_total) = top(waits(analysis), limit, |wait| wait.episodes.total_ns);
+        let visible = profile
+            .groups
+            .iter()
+            .filter(|group| group.kind != TaskKind::Worker);
+        Report {
+            format: "asyncprof-report",
+            version: 1,
+            command: profile.meta.command.clone(),
+            started_unix_ns: profile.meta.started_unix_ns,
+            duration_ns: profile.meta.duration_ns,
+            processes: profile.processes.iter().map(ProcessEntry::of).collect(),
+            tasks: visible.map(|group| group.tasks).sum(),
+            task_time_ns: states
+                .iter()
+                .fold(0, |sum, state| sum.saturating_add(state.episodes.total_ns)),
+            states,
+            groups,
+            groups_total,
+            waits,
+            waits_total,
+            longest_polls: longest_polls(analysis, limit),
+            quality: profile.quality.clone(),
+        }
+    }
+}
+
+/// The first `limit` by descending weight, and how many there were. Ties keep the order given.
+fn top<T>(mut entries: Vec<T>, limit: usize, weight: impl Fn(&T) -> u64) -> (Vec<T>, usize) {
+    let total = entries.len();
+    entries.sort_by_key(|entry| std::cmp::Reverse(weight(entry)));
+    entries.truncate(limit);
+    (entries, total)
+}
+
+fn states(analysis: &Analysis<'_>) -> Vec<StateEntry> {
+    let mut stats: Vec<Stats> = vec![Stats::default(); Activity::ALL.len()];
+    for (row, activity) in analysis.rows(false) {
+        stats[activity.index()].merge(&row.stats);
+    }
+    let entry = |(activity, stats): (Activity, &Stats)| {
+        let (state, kind) = match activity {
+            Activity::Waiting(kind) => ("waiting", Some(kind)),
+            other => (other.name(), None),
+        };
+        StateEntry {
+            state,
+            kind,
+            episodes: EpisodeNumbers::of(stats),
+            activity,
+        }
+    };
+    Activity::ALL
+        .into_iter()
+        .zip(&stats)
+        .filter(|(_, stats)| stats.episodes > 0)
+        .map(entry)
+        .collect()
+}
+
+fn groups(analysis: &Analysis<'_>) -> Vec<GroupEntry> {
+    let profile = analysis.profile;
+    let mut shares = vec![Shares::default(); profile.groups.len()];
+    for (row, activity) in analysis.rows(false) {
+        shares[row.group.index()].add(activity, row.stats.total_ns);
+    }
+    let mut entries: Vec<GroupEntry> = Vec::new();
+    let mut known = HashMap::new();
+    for (group, shares) in profile
+        .groups
+        .iter()
+        .zip(shares)
+        .filter(|(group, _)| group.kind != TaskKind::Worker)
+    {
+        let index = *known
+            .entry((group.process, group.kind, group.name))
+            .or_insert(entries.len());
+        if index == entries.len() {
+            entries.push(GroupEntry {
+                name: profile.string(group.name).to_owned(),
+                kind: kind_name(group.kind),
+                pid: profile
+                    .processes
+                    .get(group.process.index())
+                    .map_or(0, |process| process.pid),
+                tasks: 0,
+                completed: 0,
+                cancelled: 0,
+                panicked: 0,
+                total_ns: 0,
+                running_ns: 0,
+                scheduled_ns: 0,
+                waiting_ns: 0,
+                lost_ns: 0,
+                waits_ns: Vec::new(),
+                shares: Shares::default(),
+            });
+        }
+        let entry = &mut entries[index];
+        entry.tasks += group.tasks;
+        entry.completed += group.completed;
+        entry.cancelled += group.cancelled;
+        entry.panicked += group.panicked;
+        entry.shares.merge(&shares);
+    }
+    for entry in &mut entries {
+        let shares = &entry.shares;
+        entry.total_ns = shares.total_ns();
+        entry.running_ns = shares.of(Activity::Running);
+        entry.scheduled_ns = shares.of(Activity::Scheduled);
+        entry.waiting_ns = shares.waiting_ns();
+        entry.lost_ns = shares.of(Activity::Lost);
+        let by_kind = Kind::ALL
+            .into_iter()
+            .map(|kind| (kind, shares.of(Activity::Waiting(kind))));
+        entry.waits_ns = by_kind.filter(|&(_, ns)| ns > 0).collect();
+    }
+    entries
+}
+
+fn kind_name(kind: TaskKind) -> &'static str {
+    match kind {
+        TaskKind::Task => "task",
+        TaskKind::Root => "root",
+        TaskKind::Blocking => "blocking",
+        TaskKind::Worker => "worker",
+    }
+}
+
+fn waits(analysis: &Analysis<'_>) -> Vec<WaitEntry> {
+    let mut sites = HashMap::new();
+    let mut merged: HashMap<(Option<AwaitSite>, Kind), (Stats, u64)> = HashMap::new();
+    for (row, activity) in analysis.rows(false) {
+        let Activity::Waiting(kind) = activity else {
+            continue;
+        };
+        let site = *sites
+            .entry(row.stack)
+            .or_insert_with(|| analysis.await_site(row.stack));
+        let (stats, open) = merged.entry((site, kind)).or_default();
+        stats.merge(&row.stats);
+        *open += row.open_episodes;
+    }
+    let mut merged: Vec<_> = merged.into_iter().collect();
+    merged.sort_by_key(|&(key, _)| key);
+    let entry = |((site, kind), (stats, open_episodes)): ((Option<AwaitSite>, Kind), (Stats, u64))| {
+        let (file, line, place) = place_of(analysis, site);
+        WaitEntry {
+            function: site.map_or_else(
+                || "(no await stack)".to_owned(),
+                |site| analysis.name(site.function).to_owned(),
+            ),
+            file,
+            line,
+            awaited: site
+                .and_then(|site| site.awaited)
+                .map(|name| analysis.name(name).to_owned()),
+            kind,
+            open_episodes,
+            episodes: EpisodeNumbers::of(&stats),
+            place,
+        }
+    };
+    merged.into_iter().map(entry).collect()
+}
+
+fn place_of(analysis: &Analysis<'_>, site: Option<AwaitSite>) -> (String, u32, String) {
+    match site.and_then(|site| site.place) {
+        Some(place) => (
+            analysis.profile.string(place.file).to_owned(),
+            place.line,
+            analysis.place_text(place),
+        ),
+        None => Default::default(),
+    }
+}
+
+fn longest_polls(analysis: &Analysis<'_>, limit: usize) -> Vec<PollEntry> {
+    let profile: &Profile = analysis.profile;
+    let shown = profile.longest_polls.iter().filter(|poll| {
+        // A blocking closure is one long poll by design, a worker loop even more so.
+        !matches!(
+            profile.group(poll.group).kind,
+            TaskKind::Worker | TaskKind::Blocking
+        )
+    });
+    let entry = |poll: &asyncprof_core::profile::LongPoll| {
+        let site = analysis.await_site(poll.stack);
+        let (file, line, place) = place_of(analysis, site);
+        PollEntry {
+            task: analysis.group_label(poll.group),
+            started_ns: poll.started_ns,
+            duration_ns: poll.duration_ns,
+            until: site.map(|site| analysis.name(site.function).to_owned()),
+            file,
+            line,
+            place,
+        }
+    };
+    shown.take(limit).map(entry).collect()
+}
+
+impl EpisodeNumbers {
+    fn of(stats: &Stats) -> EpisodeNumbers {
+        EpisodeNumbers {
+            total_ns: stats.total_ns,
+            episodes: stats.episodes,
+            mean_ns: stats.mean_ns(),
+            p50_ns: stats.quantile_ns(0.5),
+            p99_ns: stats.quantile_ns(0.99),
+            max_ns: stats.max_ns,
+        }
+    }
+}
+
+impl ProcessEntry {
+    fn of(process: &asyncprof_core::profile::Process) -> ProcessEntry {
+        ProcessEntry {
+            pid: process.pid,
+            executable: process.executable.clone(),
+            runtime: process.runtime.clone(),
+        }
+    }
+}
