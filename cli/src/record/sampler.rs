@@ -21,6 +21,8 @@ const DRAIN_INTERVAL: Duration = Duration::from_millis(10);
 /// How long an event may be on its way into its ring: a thread can be preempted between reading the clock and
 /// writing the event. Younger events wait for the next drain.
 const SETTLING_NS: u64 = 2_000_000;
+/// Events given to the aggregator before the rings are drained again: a few milliseconds of work.
+const FEED_CHUNK: usize = 1 << 14;
 
 /// What can be shown while recording.
 #[derive(Clone, Copy, Debug, Default)]
@@ -195,19 +197,27 @@ impl State {
         }
     }
 
-    /// Gives the aggregator all events up to `until`.
+    /// Gives the aggregator all events up to `until`. Goes on draining meanwhile: the rings must not fill up while
+    /// a burst is being worked off.
     fn feed(&mut self, until: u64) {
-        // Stable, so that a ring's events of one instant keep their order; runs of sorted rings merge fast.
-        self.held.sort_by_key(|&(ticks, _, _)| ticks);
-        let settled = self.held.partition_point(|&(ticks, _, _)| ticks <= until);
-        for (ticks, ring, event) in self.held.drain(..settled) {
-            let live = &self.live;
-            let process_of = |slot: u16| {
-                live.get(&usize::from(slot))
-                    .map_or(u32::MAX, |process| process.number)
-            };
-            self.aggregator
-                .event(ring, self.rate.ns(ticks), event, process_of);
+        loop {
+            // Stable, so that a ring's events of one instant keep their order; runs of sorted rings merge fast.
+            self.held.sort_by_key(|&(ticks, _, _)| ticks);
+            let settled = self.held.partition_point(|&(ticks, _, _)| ticks <= until);
+            for (ticks, ring, event) in self.held.drain(..settled.min(FEED_CHUNK)) {
+                let live = &self.live;
+                let process_of = |slot: u16| {
+                    live.get(&usize::from(slot))
+                        .map_or(u32::MAX, |process| process.number)
+                };
+                self.aggregator
+                    .event(ring, self.rate.ns(ticks), event, process_of);
+            }
+            if settled <= FEED_CHUNK {
+                return;
+            }
+            self.drain();
+            self.find_processes();
         }
     }
 
