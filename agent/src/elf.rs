@@ -9,6 +9,16 @@ use object::LittleEndian;
 use object::elf::{FileHeader64, SHT_SYMTAB};
 use object::read::elf::{FileHeader, Sym};
 
+/// A function's symbol.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Function<'a> {
+    pub(crate) mangled: &'a [u8],
+    /// The file's virtual address.
+    pub(crate) address: u64,
+    /// In bytes.
+    pub(crate) size: u64,
+}
+
 /// A program file, mapped while we look at it.
 pub(crate) struct ElfFile {
     bytes: &'static [u8],
@@ -33,13 +43,12 @@ impl ElfFile {
             return Err(io::Error::last_os_error());
         }
         // SAFETY: mapped until `drop`; a program that is running is not written to (the kernel refuses).
-        Ok(ElfFile {
-            bytes: unsafe { std::slice::from_raw_parts(bytes.cast(), len) },
-        })
+        let bytes = unsafe { std::slice::from_raw_parts(bytes.cast(), len) };
+        Ok(ElfFile { bytes })
     }
 
-    /// Every function symbol: name and the file's virtual address. None if the file has no symbol table.
-    pub(crate) fn functions(&self) -> Option<Vec<(&[u8], u64)>> {
+    /// Every function symbol. None if the file has no symbol table.
+    pub(crate) fn functions(&self) -> Option<Vec<Function<'_>>> {
         let header = FileHeader64::<LittleEndian>::parse(self.bytes).ok()?;
         let sections = header.sections(LittleEndian, self.bytes).ok()?;
         let symbols = sections.symbols(LittleEndian, self.bytes, SHT_SYMTAB).ok()?;
@@ -50,16 +59,16 @@ impl ElfFile {
         let functions = symbols
             .iter()
             .filter(|symbol| symbol.st_type() == object::elf::STT_FUNC);
-        Some(
-            functions
-                .filter_map(|symbol| {
-                    Some((
-                        symbol.name(LittleEndian, strings).ok()?,
-                        symbol.st_value(LittleEndian),
-                    ))
-                })
-                .collect(),
-        )
+        let functions = functions.filter_map(|symbol| {
+            let mangled = symbol.name(LittleEndian, strings).ok()?;
+            let (address, size) = (symbol.st_value(LittleEndian), symbol.st_size(LittleEndian));
+            Some(Function {
+                mangled,
+                address,
+                size,
+            })
+        });
+        Some(functions.collect())
     }
 }
 

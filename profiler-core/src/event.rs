@@ -21,38 +21,35 @@ pub const MAX_WORDS: usize = 3;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
-    /// Nothing more before the ring's first word: the reader goes on there. One word.
-    Pad = 1,
     /// A thread took over this ring. Subject: its thread id; aux: its process slot.
-    ThreadStart = 2,
+    ThreadStart = 1,
     /// Events were dropped here because the ring was full. Value: how many.
-    Gap = 3,
+    Gap = 2,
     /// Memory that looks like a new task's was allocated. Value: the spawn stack.
-    Spawn = 4,
+    Spawn = 3,
     /// Aux: index of the task's table; value: the runtime's own task id (0 if it has none).
-    PollStart = 5,
+    PollStart = 4,
     /// Aux: an [`Outcome`].
-    PollEnd = 6,
+    PollEnd = 5,
     /// The task being polled gave out a waker. Aux: the registration's tag; value: the await stack.
-    Await = 7,
+    Await = 6,
     /// Aux: the tag of the waker used, 0 if it had none; value: the waking thread's stack.
-    Wake = 8,
+    Wake = 7,
     /// The task was freed or shut down outside of a poll. Aux: an [`Outcome`].
-    End = 9,
+    End = 8,
     /// The future under `block_on` gave out a waker. Subject: that waker's data; aux, value: as for `Await`.
-    RootAwait = 10,
+    RootAwait = 9,
     /// As `Wake`, for the future under `block_on`.
-    RootWake = 11,
+    RootWake = 10,
     /// `block_on` let go of its waker.
-    RootEnd = 12,
+    RootEnd = 11,
     /// A table was polled for the first time. Subject: none; aux: its index; value: the stack below the poll
     /// (who polls it), up to the enclosing poll if there is one.
-    TableSeen = 13,
+    TableSeen = 12,
 }
 
 impl Kind {
-    const ALL: [Kind; 13] = [
-        Kind::Pad,
+    const ALL: [Kind; 12] = [
         Kind::ThreadStart,
         Kind::Gap,
         Kind::Spawn,
@@ -74,7 +71,6 @@ impl Kind {
     /// Length of a record of this kind in words.
     pub const fn words(self) -> usize {
         match self {
-            Kind::Pad => 1,
             Kind::ThreadStart | Kind::PollEnd | Kind::End | Kind::RootEnd => 2,
             _ => MAX_WORDS,
         }
@@ -156,7 +152,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn decode_reverses_encode(kind in 1u8..=13, ticks in 0..=TICKS_MASK, subject in 0..=SUBJECT_MASK, aux: u16, value: u64) {
+        fn decode_reverses_encode(kind in 1u8..=12, ticks in 0..=TICKS_MASK, subject in 0..=SUBJECT_MASK, aux: u16, value: u64) {
             let kind = Kind::from_byte(kind).unwrap();
             let event = Event { kind, ticks, subject, aux, value };
             prop_assert_eq!(Event::decode(event.encode()), Some(event));
@@ -164,7 +160,7 @@ mod tests {
 
         #[test]
         fn any_word_decodes_or_is_refused(word: u64) {
-            let known = (1..=13).contains(&(word >> 56));
+            let known = (1..=12).contains(&(word >> 56));
             prop_assert_eq!(Event::kind_of(word).is_some(), known);
         }
     }

@@ -16,7 +16,9 @@ pub struct RingControl {
     head: AtomicU64,
     /// Records dropped since the ring was made.
     lost: AtomicU64,
-    _consumer_line: [u64; 14],
+    /// Where the writer last started over: nothing lies between that and what had been read by then.
+    restart: AtomicU64,
+    _consumer_line: [u64; 13],
     /// Words read.
     tail: AtomicU64,
 }
@@ -27,7 +29,8 @@ impl RingControl {
         RingControl {
             head: AtomicU64::new(0),
             lost: AtomicU64::new(0),
-            _consumer_line: [0; 14],
+            restart: AtomicU64::new(0),
+            _consumer_line: [0; 13],
             tail: AtomicU64::new(0),
         }
     }
@@ -47,7 +50,7 @@ pub struct Producer<'a> {
     control: &'a RingControl,
     words: &'a [AtomicU64],
     head: u64,
-    /// The consumer's position as last seen: at most the true one.
+    /// The consumer's position as last seen, or the restart that it will go on from: at most the true one.
     tail: u64,
     /// Records dropped and not yet told with a gap.
     untold: u64,
@@ -57,12 +60,12 @@ impl<'a> Producer<'a> {
     /// Takes up where the ring's last producer ended. `words.len()` is a power of two.
     pub fn new(control: &'a RingControl, words: &'a [AtomicU64]) -> Self {
         assert!(words.len().is_power_of_two(), "a ring holds a power of two words");
-        let head = control.head.load(Ordering::Relaxed);
+        let tail = control.tail.load(Ordering::Acquire);
         Producer {
             control,
             words,
-            head,
-            tail: control.tail.load(Ordering::Acquire),
+            head: control.head.load(Ordering::Relaxed),
+            tail: tail.max(control.restart.load(Ordering::Relaxed)),
             untold: 0,
         }
     }
@@ -104,7 +107,7 @@ impl<'a> Producer<'a> {
         if self.head + len - self.tail <= capacity {
             return true;
         }
-        self.tail = self.control.tail.load(Ordering::Acquire);
+        self.tail = self.control.tail.load(Ordering::Acquire).max(self.tail);
         self.head + len - self.tail <= capacity
     }
 
@@ -114,16 +117,10 @@ impl<'a> Producer<'a> {
         if self.control.tail.load(Ordering::Acquire) != self.head {
             return;
         }
-        self.tail = self.head;
-        let pad = Event {
-            kind: Kind::Pad,
-            ticks: 0,
-            subject: 0,
-            aux: 0,
-            value: 0,
-        };
-        self.words[(self.head & mask) as usize].store(pad.encode()[0], Ordering::Relaxed);
+        // All of the ring is free. The consumer will go from where it is straight to the restart.
         self.head = (self.head | mask) + 1;
+        self.tail = self.head;
+        self.control.restart.store(self.head, Ordering::Relaxed);
         self.control.head.store(self.head, Ordering::Release);
     }
 
@@ -176,6 +173,10 @@ impl<'a> Consumer<'a> {
         let mask = capacity - 1;
         let head = self.control.head.load(Ordering::Acquire);
         let mut tail = self.control.tail.load(Ordering::Relaxed);
+        let restart = self.control.restart.load(Ordering::Relaxed);
+        if tail < restart && restart <= head {
+            tail = restart;
+        }
         let mut result = Ok(());
         while tail != head {
             let Some(len) = self.record_at(tail, head, mask, &mut sink) else {
@@ -194,10 +195,6 @@ impl<'a> Consumer<'a> {
         let available = head.checked_sub(tail).filter(|&words| words <= mask + 1)?;
         let word = |offset: u64| self.words[((tail + offset) & mask) as usize].load(Ordering::Relaxed);
         let kind = Event::kind_of(word(0))?;
-        if kind == Kind::Pad {
-            let skipped = (tail | mask) + 1 - tail;
-            return (skipped <= available).then_some(skipped);
-        }
         let len = kind.words() as u64;
         if len > available {
             return None;
@@ -268,6 +265,21 @@ mod tests {
             let mut consumer = Consumer::new(&control, &words);
             let _ = consumer.drain(|_| ());
             prop_assert_eq!(consumer.drain(|_| panic!("drained twice")), Ok(()));
+        }
+    }
+
+    #[test]
+    fn bug_a_ring_that_started_over_holds_all_it_can_before_the_next_drain() {
+        let (control, words) = ring(1 << 12);
+        let mut producer = Producer::new(&control, &words);
+        let mut consumer = Consumer::new(&control, &words);
+        for round in 0..100 {
+            for at in 0..1300 {
+                producer.push(event(Kind::PollStart, round * 1300 + at));
+            }
+            let mut seen = 0;
+            consumer.drain(|_| seen += 1).unwrap();
+            assert_eq!((seen, control.lost()), (1300, 0));
         }
     }
 

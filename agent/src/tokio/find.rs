@@ -10,13 +10,14 @@ use std::sync::atomic::AtomicBool;
 use asyncprof_core::process_info::{Tap, TaskTable as TaskTableInfo};
 use memchr::memmem::Finder;
 
+use super::arc_wakers::Callees;
 use super::tables::{
     CloneFn, MAX_WAKER_TABLES, TASK_TABLES, TaskFn, TaskTable, TaskTables, WAKER_TABLES, WakerFn, WakerKind,
     WakerTable, slot,
 };
 use super::version::Version;
 use super::{task_taps, waker_taps};
-use crate::elf::ElfFile;
+use crate::elf::{ElfFile, Function};
 use crate::modules::Module;
 use crate::patch;
 
@@ -98,9 +99,10 @@ pub(crate) fn attach(program: &Module, allow_unknown_version: bool) -> Tap {
             );
         }
     };
+    let callees = Callees::new(&functions, program);
     let mut found = Vec::new();
     for range in constant_data(program) {
-        let tables = scan(&range, &roles, program);
+        let tables = scan(&range, &roles, program, &callees);
         if !tables.task_tables.is_empty() || !tables.waker_tables.is_empty() {
             found.push((range, tables));
         }
@@ -137,10 +139,10 @@ pub(crate) fn attach(program: &Module, allow_unknown_version: bool) -> Tap {
 }
 
 /// The roles of each function of the program, by run-time address.
-fn roles(functions: &[(&[u8], u64)], bias: u64) -> HashMap<u64, u16> {
+fn roles(functions: &[Function<'_>], bias: u64) -> HashMap<u64, u16> {
     let mut roles = HashMap::new();
     let crate_name = Finder::new(b"5tokio");
-    for (mangled, address) in functions {
+    for Function { mangled, address, .. } in functions {
         // Demangling is slow and programs have many symbols: look for the crate's name first.
         if crate_name.find(mangled).is_none() {
             continue;
@@ -175,7 +177,7 @@ fn constant_data(program: &Module) -> Vec<Range<u64>> {
         .collect()
 }
 
-fn scan(range: &Range<u64>, roles: &HashMap<u64, u16>, program: &Module) -> Found {
+fn scan(range: &Range<u64>, roles: &HashMap<u64, u16>, program: &Module, callees: &Callees<'_>) -> Found {
     // Cheap test before the lookup: within the addresses that have roles at all.
     let (Some(low), Some(high)) = (roles.keys().min().copied(), roles.keys().max().copied()) else {
         return Found::default();
@@ -219,7 +221,9 @@ fn scan(range: &Range<u64>, roles: &HashMap<u64, u16>, program: &Module) -> Foun
             |family: [u16; 4]| (0..4).filter(|&i| has(at + i, family[i])).count() >= 3 && has(at, family[0]);
         if is_waker_table(role::TASK_WAKER) {
             found.waker_tables.push((address, WakerKind::Task));
-        } else if is_waker_table(role::PARK_WAKER) || is_waker_table(role::ARC_WAKER) {
+        } else if is_waker_table(role::PARK_WAKER)
+            || is_waker_table(role::ARC_WAKER) && callees.wake_a_scheduler([words[at + 1], words[at + 2]])
+        {
             found.waker_tables.push((address, WakerKind::Root));
         }
     }

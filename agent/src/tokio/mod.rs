@@ -1,5 +1,6 @@
 //! The tokio tap: between tokio's scheduler and its tasks, through tokio's own tables.
 
+mod arc_wakers;
 mod find;
 mod spawn_tap;
 mod tables;

@@ -311,21 +311,26 @@ impl<'a> Assembler<'a> {
                 .map(|function| profile.string(function.name).to_owned())
                 .collect()
         };
-        let any = |names: Vec<String>, part: &str| names.iter().any(|name| name.contains(part));
         let mut kinds = HashMap::new();
         for (&table, stack) in &raw.table_stacks {
-            if any(
-                names(&self.profile, self.stacks.get(stack)),
-                "tokio::runtime::blocking::",
-            ) {
+            // The nearest of the two tells who polls: a pool's thread may itself be a scheduler's.
+            let names = names(&self.profile, self.stacks.get(stack));
+            let pool = names
+                .iter()
+                .rposition(|name| name.contains("tokio::runtime::blocking::pool"));
+            let scheduler = names
+                .iter()
+                .rposition(|name| name.contains("tokio::runtime::scheduler"));
+            if pool.is_some() && pool > scheduler {
                 kinds.insert(table, TaskKind::Blocking);
             }
         }
         for (table, stack) in &raw.nested_tables {
-            if any(
-                names(&self.profile, self.stacks.get(stack)),
-                "tokio::runtime::scheduler::multi_thread",
-            ) {
+            let names = names(&self.profile, self.stacks.get(stack));
+            if names
+                .iter()
+                .any(|name| name.contains("tokio::runtime::scheduler::multi_thread"))
+            {
                 kinds.insert(*table, TaskKind::Worker);
             }
         }

@@ -141,7 +141,6 @@ impl Aggregator {
         let key = (process, event.subject);
         let stack = event.value as u32;
         match event.kind {
-            Kind::Pad => {}
             Kind::ThreadStart => {
                 self.threads[ring] = Thread {
                     process: process_of(event.aux),

@@ -1,0 +1,4 @@
+//! The real command against real programs.
+
+mod recordings;
+mod support;

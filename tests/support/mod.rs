@@ -1,0 +1,4 @@
+//! What the tests share: building fixtures, running the command, reading what it wrote.
+
+pub mod fixtures;
+pub mod recording;
