@@ -127,7 +127,7 @@ fn subtitle(profile: &Profile, analysis: &Analysis<'_>, show_runtime: bool) -> S
         .map(|(row, _)| row.stats.total_ns)
         .sum();
     let mut parts = vec![
-        units::shortened(&profile.meta.command.join(" "), 70),
+        units::head(&profile.meta.command.join(" "), 70),
         format!("recorded {}", units::duration(profile.meta.duration_ns)),
         units::counted(tasks, "task"),
         format!("{} of task time", units::duration(task_ns)),
@@ -213,8 +213,7 @@ fn frame_text(analysis: &Analysis<'_>, tree: &CallTree, node: &Node) -> FrameTex
     }
     let (label, fill, strong) = match node.kind {
         FrameKind::State(activity) => {
-            let mean = units::duration(stats.mean_ns());
-            let label = format!("{name} {mean} × {}", units::count(stats.episodes));
+            let label = format!("{name} {}", units::duration(stats.mean_ns()));
             (label, palette::of_activity(activity), true)
         }
         FrameKind::Root => (format!("{name} tasks"), fill, false),

@@ -23,6 +23,10 @@ pub fn category(display: &str, file: &str) -> Category {
         return category;
     }
     let owner = crate_of(display);
+    if owner.len() <= 2 && owner.starts_with(|c: char| c.is_ascii_uppercase()) {
+        // A blanket implementation of which only the type parameter is left.
+        return Plumbing;
+    }
     if LIBRARIES.contains(&owner) || is_library_file(file) {
         return Category::Library;
     }
