@@ -173,7 +173,11 @@ fn constant_data(program: &Module) -> Vec<Range<u64>> {
     });
     relocated
         .into_iter()
-        .chain(read_only.map(|segment| program.range_of(segment)))
+        .chain(read_only.map(|segment| {
+            let range = program.range_of(segment);
+            // Protected as a whole, unlike the relocated part's last page.
+            range.start..range.end.next_multiple_of(patch::PAGE)
+        }))
         .collect()
 }
 
@@ -187,6 +191,9 @@ fn scan(range: &Range<u64>, roles: &HashMap<u64, u16>, program: &Module, callees
         return Found::default();
     };
     let range = range.start.next_multiple_of(8)..range.end.min(mapped.end) & !7;
+    if range.is_empty() {
+        return Found::default();
+    }
     // SAFETY: mapped and readable for the life of the process; nobody writes to it while we look.
     let words: &[u64] = unsafe {
         std::slice::from_raw_parts(
