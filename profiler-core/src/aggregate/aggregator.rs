@@ -16,6 +16,9 @@ use crate::event::{Event, Kind, Outcome};
 type Key = (u32, u64);
 
 /// A spawn whose task was not seen to be polled yet.
+///
+/// One thing is taken on trust: the first poll seen at this address is of this task. It is another's only if all
+/// polls and the end of this one were lost, and with them the spawn of another in the same memory.
 #[derive(Clone, Copy, Debug)]
 struct Spawn {
     at_ns: u64,
@@ -301,10 +304,11 @@ impl Aggregator {
         }
     }
 
-    /// A poll of a task was not seen to begin.
+    /// A poll of a task was not seen to begin. If a loss explains that, the time before the loss is as good as ever.
     fn polled_unseen(&mut self, key: Key) {
         if let Some(spawn) = self.spawns.get_mut(&key) {
-            spawn.polled = true;
+            let losses = self.losses.get(&key.0);
+            spawn.polled |= losses.is_none_or(|losses| losses.doubt_since(spawn.at_ns).is_none());
         }
     }
 
@@ -312,6 +316,10 @@ impl Aggregator {
     fn ended_unpolled(&mut self, key: Key, at_ns: u64, outcome: Outcome) {
         if self.tasks.contains_key(&key) {
             return;
+        }
+        // Freed, but neither polled nor shut down: its polls were not seen.
+        if outcome == Outcome::Freed {
+            self.polled_unseen(key);
         }
         let Some(spawn) = self.spawns.remove(&key) else {
             return;
@@ -324,8 +332,7 @@ impl Aggregator {
         let begun_ns = spawn.at_ns.min(at_ns);
         #[cfg(test)]
         self.tally.rows.probe.begun(group, begun_ns);
-        // Freed, but neither polled nor shut down: its polls were not seen.
-        let task = if spawn.polled || outcome == Outcome::Freed {
+        let task = if spawn.polled {
             Task::unknown_since(group, 0, begun_ns)
         } else {
             Task::spawned(group, 0, begun_ns)
