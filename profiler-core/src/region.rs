@@ -254,6 +254,11 @@ impl Region {
             .sum()
     }
 
+    /// Events dropped so far in one ring.
+    pub fn events_lost_in(&self, slot: usize) -> u64 {
+        self.layout().threads[slot].ring.lost()
+    }
+
     /// A ring for the calling thread of the process in `process`; None (counted) if there are too many threads.
     pub fn claim_thread(&self, process: usize) -> Option<(usize, Producer<'_>)> {
         let Some(slot) = Slots::new(&self.header().thread_bits).claim() else {

@@ -134,7 +134,7 @@ impl Simulator {
         } else {
             1000 + number % 3
         };
-        let seen = !self.rules.unseen_spawns || which % 5 != 0;
+        let seen = !self.rules.unseen_spawns || !which.is_multiple_of(5);
         if seen {
             // Whoever lived there and is not known to be gone, is.
             self.gone_at(address);
@@ -278,17 +278,17 @@ impl Simulator {
         if outcome != Outcome::Pending {
             self.free.push(address);
         }
-        if self.rules.late_ends && which / 8 % 3 == 0 {
+        if self.rules.late_ends && (which / 8).is_multiple_of(3) {
             self.threads[ring].owes = Some((task, group, outcome));
             // Freed by another thread, before the end of its last poll is written.
-            if outcome != Outcome::Pending && which / 24 % 3 == 0 {
+            if outcome != Outcome::Pending && (which / 24).is_multiple_of(3) {
                 self.write((ring + 1) % RINGS, Kind::End, address, Outcome::Freed as u16, 0);
                 self.close(task, None, false);
                 self.gone(task);
             }
         } else {
             self.write_end(ring, task, group, outcome);
-            if outcome != Outcome::Pending && which / 24 % 3 == 0 {
+            if outcome != Outcome::Pending && (which / 24).is_multiple_of(3) {
                 self.write(ring, Kind::End, address, Outcome::Freed as u16, 0);
             }
         }
@@ -393,7 +393,6 @@ impl Simulator {
             before += share;
             let to_ns = start_ns + (end_ns - start_ns) * before / all;
             self.truth.episodes.push(TrueEpisode {
-                task,
                 group: self.tasks[task].group(),
                 state,
                 stack,

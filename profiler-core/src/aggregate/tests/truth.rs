@@ -13,7 +13,6 @@ pub(super) type Waker = Option<(Option<Group>, u32)>;
 
 #[derive(Clone, Debug)]
 pub(super) struct TrueEpisode {
-    pub(super) task: usize,
     pub(super) group: Group,
     pub(super) state: State,
     pub(super) stack: u32,
