@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -290,9 +291,17 @@ impl State {
     }
 }
 
-/// Whether a process of this number exists; one that ended and was not waited for does not.
+/// Whether a process of this number exists; one that ended and was not waited for does not. One whose main thread
+/// has ended looks like that, too, but other threads of it still run.
 fn is_alive(pid: u32) -> bool {
-    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
+    let process = PathBuf::from(format!("/proc/{pid}"));
+    thread_runs(&process)
+        || std::fs::read_dir(process.join("task"))
+            .is_ok_and(|threads| threads.flatten().any(|thread| thread_runs(&thread.path())))
+}
+
+fn thread_runs(folder: &Path) -> bool {
+    let Ok(stat) = std::fs::read_to_string(folder.join("stat")) else {
         return false;
     };
     // The state follows the name, which is in parentheses and may contain any of its own.
