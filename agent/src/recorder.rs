@@ -6,6 +6,7 @@
 
 use std::ffi::c_void;
 use std::io;
+use std::ops::Range;
 use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering, compiler_fence};
@@ -53,6 +54,8 @@ pub(crate) struct Thread {
     alive: AtomicU32,
     /// Set while we write, so that a signal handler's event cannot come between our words.
     busy: bool,
+    /// Whether `cache` was made.
+    has_cache: bool,
     /// Set while a waker tap calls the runtime, whose `schedule` is then no wake-up of its own.
     pub(crate) waking: bool,
     slot: usize,
@@ -62,7 +65,8 @@ pub(crate) struct Thread {
     pub(crate) panics: u32,
     /// Registrations handed out on this thread; their tags are taken from it.
     pub(crate) registrations: u64,
-    stack_top: u64,
+    /// The thread's own stack.
+    own_stack: Range<u64>,
     producer: Producer<'static>,
     cache: Cache,
     frames: [u64; MAX_FRAMES],
@@ -107,21 +111,62 @@ pub(crate) fn current() -> Option<&'static mut Thread> {
     (!thread.busy && RECORDER.get()?.region.is_recording()).then_some(thread)
 }
 
+/// What the pointer of a thread refers to that has no place, and none to come: it has ended, or found no room.
+static NO_PLACE: NoPlace = NoPlace(AtomicU32::new(0));
+
+#[repr(align(128))]
+struct NoPlace(AtomicU32);
+
+const _: () = assert!(align_of::<NoPlace>() >= align_of::<Thread>());
+
+fn no_place() -> *mut Thread {
+    // Only the first word of a dead thread is ever looked at.
+    (&raw const NO_PLACE).cast_mut().cast()
+}
+
 #[cold]
 fn enter() -> Option<&'static mut Thread> {
     let recorder = RECORDER.get()?;
     if recorder.alive.load(Ordering::Relaxed) == 0 || !recorder.region.is_recording() {
         return None;
     }
+    // Whoever finds no place does not look again with each event; nor does a signal handler that comes between.
+    thread_pointer::set(no_place());
     let (slot, producer) = recorder.region.claim_thread(recorder.process)?;
-    let Some(thread) = place(slot, producer) else {
+    let Some(memory) = pooled(slot) else {
         recorder.region.release_thread(slot);
         return None;
     };
-    thread.stack_top = thread_pointer::stack_top();
+    // SAFETY: initialised, or zeros, of which this word is valid; never freed.
+    let alive = unsafe { &(*memory).alive };
+    if alive
+        .compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed)
+        .is_err()
+    {
+        // The recorder took this process for gone and gave its slots away; their owners here still run. The shared
+        // memory says who may write a ring, but never who owns memory of this process.
+        return None;
+    }
+    let own_stack = thread_pointer::own_stack();
+    // SAFETY: page-aligned memory of this size, and ours alone since the exchange above. Every field but `alive` is
+    // written by each new owner, except the cache, whose rules are the same for all: it is made by the first.
+    let thread = unsafe {
+        let place = &raw mut *memory;
+        (&raw mut (*place).busy).write(false);
+        (&raw mut (*place).waking).write(false);
+        (&raw mut (*place).slot).write(slot);
+        (&raw mut (*place).polled).write(Polled::NONE);
+        (&raw mut (*place).own_stack).write(own_stack);
+        (&raw mut (*place).producer).write(producer);
+        if !(*place).has_cache {
+            (&raw mut (*place).cache).write(Cache::new_in());
+            (*place).has_cache = true;
+        }
+        &mut *place
+    };
     // SAFETY: a key made in `install`; the value only comes back to `give_back`.
     if unsafe { libc::pthread_setspecific(recorder.thread_key, (&raw const *thread).cast()) } != 0 {
-        thread.alive.store(0, Ordering::Relaxed);
+        thread.alive.store(0, Ordering::Release);
         recorder.region.release_thread(slot);
         return None;
     }
@@ -132,54 +177,35 @@ fn enter() -> Option<&'static mut Thread> {
     Some(thread)
 }
 
-/// The pooled state of a slot, made alive for its new owner.
-fn place(slot: usize, producer: Producer<'static>) -> Option<&'static mut Thread> {
+/// The memory of a slot: zeros if it had no owner yet.
+fn pooled(slot: usize) -> Option<*mut Thread> {
     let pooled = POOL.get(slot)?;
     let known = pooled.load(Ordering::Acquire);
-    let thread = if known.is_null() {
-        wiped_in_child(size_of::<Thread>()).ok()?.cast::<Thread>()
-    } else {
-        known
-    };
-    if known.is_null() {
-        // SAFETY: fresh memory of this size, page-aligned, and ours alone.
-        unsafe {
-            thread.write(Thread {
-                alive: AtomicU32::new(1),
-                busy: false,
-                waking: false,
-                slot,
-                polled: Polled::NONE,
-                panics: 0,
-                registrations: 0,
-                stack_top: 0,
-                producer,
-                cache: Cache::new_in(),
-                frames: [0; MAX_FRAMES],
-            });
-        }
-        pooled.store(thread, Ordering::Release);
-        // SAFETY: just initialised; whoever claims the slot owns it.
-        return Some(unsafe { &mut *thread });
+    if !known.is_null() {
+        return Some(known);
     }
-    // SAFETY: initialised by an earlier owner of the slot, who has let go of it; the slot is ours now.
-    let thread = unsafe { &mut *thread };
-    (thread.busy, thread.waking, thread.polled) = (false, false, Polled::NONE);
-    thread.producer = producer;
-    thread.alive.store(1, Ordering::Relaxed);
-    Some(thread)
+    let fresh = wiped_in_child(size_of::<Thread>()).ok()?.cast::<Thread>();
+    match pooled.compare_exchange(known, fresh, Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => Some(fresh),
+        Err(other) => {
+            // SAFETY: the mapping just made, which nobody else knows.
+            unsafe { libc::munmap(fresh.cast(), size_of::<Thread>()) };
+            Some(other)
+        }
+    }
 }
 
-/// Called by the C library when a thread that owns a slot ends.
+/// Called by the C library when a thread that owns a slot ends. What other destructors still do is not recorded.
 unsafe extern "C" fn give_back(thread: *mut c_void) {
-    thread_pointer::set(ptr::null_mut());
+    thread_pointer::set(no_place());
     let thread = thread.cast::<Thread>();
     // SAFETY: the pointer set in `enter` by this thread; in a forked child it is zeros.
     unsafe {
-        if (*thread).alive.swap(0, Ordering::Relaxed) == 1
+        let slot = (*thread).slot;
+        if (*thread).alive.swap(0, Ordering::Release) == 1
             && let Some(recorder) = RECORDER.get()
         {
-            recorder.region.release_thread((*thread).slot);
+            recorder.region.release_thread(slot);
         }
     }
 }
@@ -206,10 +232,17 @@ impl Thread {
     #[inline]
     pub(crate) fn stack(&mut self, entry: Entry) -> u64 {
         let Some(recorder) = RECORDER.get() else { return 0 };
-        let top = if self.polled.task != 0 {
-            self.polled.stack_top
+        let own = &self.own_stack;
+        // The upper end of what may be read. On a stack that is not the thread's own (a coroutine's, a signal's) only
+        // the return address itself is known to be there.
+        let top = if !own.contains(&entry.sp) {
+            entry.sp + 8
+        } else if entry.sp - own.start < unwind::STACK_NEEDED {
+            return 0;
+        } else if self.polled.task != 0 {
+            self.polled.stack_top.min(own.end)
         } else {
-            self.stack_top
+            own.end
         };
         self.busy = true;
         compiler_fence(Ordering::SeqCst);
@@ -237,6 +270,11 @@ fn wiped_in_child(size: usize) -> io::Result<*mut u8> {
     // SAFETY: exactly the mapping just made.
     match unsafe { libc::madvise(memory, size, libc::MADV_WIPEONFORK) } {
         0 => Ok(memory.cast()),
-        _ => Err(io::Error::last_os_error()),
+        _ => {
+            let error = io::Error::last_os_error();
+            // SAFETY: as above.
+            unsafe { libc::munmap(memory, size) };
+            Err(error)
+        }
     }
 }

@@ -36,14 +36,15 @@ fn try_start() -> Option<()> {
         return None;
     }
     let started_ticks = region.now();
-    let process = region.claim_process(std::process::id())?;
+    let pid = pid_as_the_recorder_sees_it();
+    let process = region.claim_process(pid)?;
     let mapped = modules::mapped();
     let program = mapped.first()?;
     unwind::prepare(&mapped);
     let allow_unknown = std::env::var_os(ALLOW_UNKNOWN_TOKIO_VARIABLE).is_some_and(|value| value == "1");
     let tap = tokio::attach(program, allow_unknown);
     let info = ProcessInfo {
-        pid: std::process::id(),
+        pid,
         // SAFETY: always succeeds.
         parent_pid: unsafe { libc::getppid() } as u32,
         executable: program.path.to_string_lossy().into_owned(),
@@ -57,6 +58,14 @@ fn try_start() -> Option<()> {
         tokio::enable_spawn_tap();
     }
     Some(())
+}
+
+/// In a PID namespace of its own a process knows itself by another number than the recorder, whose `/proc` this is:
+/// the region was just found in it.
+fn pid_as_the_recorder_sees_it() -> u32 {
+    let own = std::fs::read_link("/proc/self").ok();
+    own.and_then(|link| link.to_str()?.parse().ok())
+        .unwrap_or_else(std::process::id)
 }
 
 #[cfg(feature = "preload")]

@@ -5,6 +5,7 @@
 //! with the program; stable Rust offers it only through assembly.
 
 use core::arch::{asm, global_asm};
+use core::ops::Range;
 
 use crate::recorder::Thread;
 
@@ -49,23 +50,24 @@ pub(crate) fn set(pointer: *mut Thread) {
     }
 }
 
-/// An upper end of the calling thread's stack. glibc puts a thread's control block at the top of its stack, and
-/// keeps the main thread's in `__libc_stack_end`.
-pub(crate) fn stack_top() -> u64 {
-    unsafe extern "C" {
-        static __libc_stack_end: *const u8;
-    }
-    let control_block: u64;
-    // SAFETY: on x86-64 the first word of the control block is its own address.
+/// The calling thread's own stack as the C library made it, without its guard; empty if it cannot be told. Asks the
+/// system (for the main thread it reads a file), as the standard library of Rust does at the start of each thread.
+pub(crate) fn own_stack() -> Range<u64> {
+    // SAFETY: `attributes` is initialised by the first call, read by the others and destroyed by the last.
     unsafe {
-        asm!("mov {0}, qword ptr fs:[0]", out(reg) control_block, options(nostack, preserves_flags, readonly))
-    };
-    // SAFETY: set by the loader before any of our code runs, never changed.
-    let main_end = unsafe { __libc_stack_end } as u64;
-    let here = &raw const control_block as u64;
-    [control_block, main_end]
-        .into_iter()
-        .filter(|&top| top > here)
-        .min()
-        .unwrap_or(here)
+        let mut attributes = std::mem::zeroed::<libc::pthread_attr_t>();
+        if libc::pthread_getattr_np(libc::pthread_self(), &mut attributes) != 0 {
+            return 0..0;
+        }
+        let (mut start, mut size, mut guard) = (std::ptr::null_mut(), 0, 0);
+        let known = libc::pthread_attr_getstack(&attributes, &mut start, &mut size) == 0
+            && libc::pthread_attr_getguardsize(&attributes, &mut guard) == 0;
+        libc::pthread_attr_destroy(&mut attributes);
+        if !known {
+            return 0..0;
+        }
+        // Whether the guard is part of the stack depends on the C library's version.
+        let start = start as u64;
+        start + guard as u64..start + size as u64
+    }
 }

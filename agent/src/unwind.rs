@@ -23,6 +23,9 @@ struct Stacks {
 
 static STACKS: OnceLock<Stacks> = OnceLock::new();
 
+/// Bytes of stack that must be left for a capture: one with an empty cache takes 14 KiB.
+pub(crate) const STACK_NEEDED: u64 = 24 << 10;
+
 /// Where the registers stood when a tap was called: `sp` points to the return address.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry {

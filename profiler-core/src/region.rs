@@ -188,8 +188,11 @@ impl Region {
                 source: io::Error::last_os_error(),
             });
         }
-        // SAFETY: exactly the mapping just made. A failure changes nothing but the size of core dumps.
-        unsafe { libc::madvise(base, size_of::<Layout>(), libc::MADV_DONTDUMP) };
+        for advice in [libc::MADV_DONTDUMP, libc::MADV_NOHUGEPAGE] {
+            // SAFETY: exactly the mapping just made. A failure changes nothing but the size of core dumps, and of the
+            // memory used where the system gives 2 MiB at the first touch.
+            unsafe { libc::madvise(base, size_of::<Layout>(), advice) };
+        }
         let base = NonNull::new(base.cast()).ok_or(RegionError::Foreign)?;
         Ok(Region { base })
     }
@@ -358,6 +361,8 @@ impl Region {
         }
         if let Some(process) = self.layout().processes.get(slot) {
             process.pid.store(0, Ordering::Relaxed);
+            // Else the next owner would be taken for this one until it has cleared it.
+            process.message_len.store(0, Ordering::Relaxed);
             Slots::new(&self.header().process_bits).release(slot);
         }
     }
@@ -422,6 +427,11 @@ mod tests {
 
         recorder.release_process(process);
         assert_eq!(recorder.processes().count(), 0);
+        assert_eq!(
+            recorder.process_info(process),
+            None,
+            "the next owner is not taken for the last"
+        );
         assert_eq!(
             app.claim_thread(0).unwrap().0,
             slot,

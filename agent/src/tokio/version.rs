@@ -55,9 +55,13 @@ impl Version {
     }
 
     /// Low bits that are free in a task's address: tasks are 128-byte aligned since some version between 1.29
-    /// and 1.38, before that as the allocator aligns.
+    /// and 1.38, before that as the allocator aligns. Of a version that we do not know we take as little for granted.
     pub(crate) fn task_tag_mask(self) -> u64 {
-        if self.minor >= 38 { 127 } else { 7 }
+        if self.is_known() && self.minor >= 38 {
+            127
+        } else {
+            7
+        }
     }
 }
 
@@ -88,6 +92,7 @@ mod tests {
         assert_eq!(version.task_tag_mask(), 127);
         assert!(!parse(b"1.20.6/src/x").unwrap().is_known());
         assert!(!parse(b"2.30.0/src/x").unwrap().is_known());
+        assert_eq!(parse(b"1.99.0/src/x").unwrap().task_tag_mask(), 7);
         for other in [
             "util-0.7.1/src/",
             "1.54.1/lib",

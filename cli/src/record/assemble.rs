@@ -13,7 +13,7 @@ use asyncprof_core::region::Region;
 
 use super::merge::merge_equal;
 use super::sampler::Recorded;
-use crate::symbolize::ObjectFile;
+use crate::symbolize::DebugInfo;
 
 /// What only the recording command knows.
 #[derive(Debug)]
@@ -288,20 +288,16 @@ impl<'a> Assembler<'a> {
                 continue;
             };
             let addresses: Vec<u64> = frames.iter().map(|&(address, _)| address).collect();
-            let read = ObjectFile::from_file(file, path.as_ref()).and_then(|object| {
-                self.profile.modules[module.index()].build_id = object.build_id();
-                object.symbolize(&addresses)
-            });
-            let symbols = match read {
+            self.profile.modules[module.index()].build_id = file.build_id();
+            let symbols = match file.symbolize(&addresses) {
                 Ok(symbols) => symbols,
                 Err(error) => {
-                    self.profile
-                        .quality
-                        .notes
-                        .push(format!("{path}: its functions have no names: {error}"));
+                    let note = format!("{path}: its functions have no names: {error}");
+                    self.profile.quality.notes.push(note);
                     continue;
                 }
             };
+            self.note_debug_info(&path, &symbols.debug_info);
             for ((_, at), chain) in frames.into_iter().zip(symbols.chains) {
                 let functions = chain.iter().map(|function| Function {
                     name: self.string(&function.name),
@@ -311,6 +307,19 @@ impl<'a> Assembler<'a> {
                 self.profile.frames[at].functions = functions.collect();
             }
         }
+    }
+
+    fn note_debug_info(&mut self, path: &str, debug_info: &DebugInfo) {
+        let is_program = self.recorded.processes.iter().any(|info| info.executable == path);
+        let note = match debug_info {
+            DebugInfo::Damaged(error) => format!("{path}: its debug information is damaged: {error}"),
+            DebugInfo::Absent if is_program => format!(
+                "{path} has no line tables: functions that the compiler has inlined, and lines, are not shown; \
+                 build it with `debug = 1` in its profile to see them"
+            ),
+            DebugInfo::Absent | DebugInfo::Read => return,
+        };
+        self.profile.quality.notes.push(note);
     }
 
     /// Tells blocking closures and runtimes' own worker loops from tasks, by who polls them.

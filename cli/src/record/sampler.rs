@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -16,6 +16,8 @@ use asyncprof_core::process_info::{ProcessInfo, Tap};
 use asyncprof_core::region::Region;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
+
+use crate::symbolize::ObjectFile;
 
 const DRAIN_INTERVAL: Duration = Duration::from_millis(10);
 /// How long an event may be on its way into its ring: a thread can be preempted between reading the clock and
@@ -41,7 +43,7 @@ pub(super) struct Recorded {
     pub(super) processes: Vec<ProcessInfo>,
     /// The object files of these processes by path, opened while the processes ran: what lies at the path later
     /// may be another build.
-    pub(super) files: HashMap<String, File>,
+    pub(super) files: HashMap<String, ObjectFile>,
     /// Ticks of the processes' own times to nanoseconds.
     pub(super) rate: TickRate,
     pub(super) duration_ns: u64,
@@ -101,7 +103,7 @@ struct State {
     rate: TickRate,
     aggregator: Aggregator,
     processes: Vec<ProcessInfo>,
-    files: HashMap<String, File>,
+    files: HashMap<String, ObjectFile>,
     /// By slot in the region.
     live: HashMap<usize, Live>,
     /// Events read and not yet given to the aggregator.
@@ -266,7 +268,7 @@ impl State {
         }
         for module in &info.modules {
             if let Entry::Vacant(vacant) = self.files.entry(module.path.clone())
-                && let Ok(file) = File::open(&module.path)
+                && let Ok(file) = ObjectFile::open(&module.path)
             {
                 vacant.insert(file);
             }
@@ -289,9 +291,17 @@ impl State {
     }
 }
 
-/// Whether a process of this number exists; one that ended and was not waited for does not.
+/// Whether a process of this number exists; one that ended and was not waited for does not. One whose main thread
+/// has ended looks like that, too, but other threads of it still run.
 fn is_alive(pid: u32) -> bool {
-    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
+    let process = PathBuf::from(format!("/proc/{pid}"));
+    thread_runs(&process)
+        || std::fs::read_dir(process.join("task"))
+            .is_ok_and(|threads| threads.flatten().any(|thread| thread_runs(&thread.path())))
+}
+
+fn thread_runs(folder: &Path) -> bool {
+    let Ok(stat) = std::fs::read_to_string(folder.join("stat")) else {
         return false;
     };
     // The state follows the name, which is in parentheses and may contain any of its own.

@@ -47,6 +47,9 @@ pub(super) fn visible(functions: &Functions, calls: &[Call], show_runtime: bool)
                 }
                 last_app = Some((index, call));
             }
+            // The app's closure again, in a line of the macro that wrote it (`join!`, `select!`).
+            Category::Library if run.is_empty() && last_app.is_some_and(|(_, app)| app.name == call.name) => {
+            }
             Category::Library => run.push(Shown::of(call)),
             Category::Runtime | Category::Plumbing => {}
         }
@@ -191,6 +194,11 @@ mod tests {
             "app::run::{async_fn#0}::{closure#1}",
         ];
         assert_eq!(in_task(&block), ["app::run"]);
+        let join = [
+            "app::run::{{closure}}",
+            "app::run::{closure#0} @ /u/.cargo/registry/src/i/tokio-1.54.1/src/macros/join.rs:179",
+        ];
+        assert_eq!(in_task(&join), ["app::run"]);
         assert_eq!(
             in_task(&["app::walk::{async_fn#0}", "app::walk::{async_fn#0}"]),
             ["app::walk", "app::walk"]
