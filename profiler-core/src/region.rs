@@ -88,7 +88,7 @@ struct ThreadSlot {
 /// Why a file cannot serve as a region.
 #[derive(Debug, thiserror::Error)]
 pub enum RegionError {
-    #[error("the shared memory could not be {step}: {source}")]
+    #[error("the shared memory could not be {step}")]
     System { step: &'static str, source: io::Error },
     #[error("the shared memory is not this recording's")]
     Foreign,
