@@ -282,11 +282,23 @@ mod tests {
                 Plumbing,
             ),
             ("mainframe::run", "", Category::App),
-            ("&Waker::into_waker", "/r/registry/src/i/tokio-1.54.1/src/x.rs", Plumbing),
-            ("&dyn core::ops::function::Fn<(), Output = i32>::call_once", "/rustc/0/f.rs", Plumbing),
+            (
+                "&Waker::into_waker",
+                "/r/registry/src/i/tokio-1.54.1/src/x.rs",
+                Plumbing,
+            ),
+            (
+                "&dyn core::ops::function::Fn<(), Output = i32>::call_once",
+                "/rustc/0/f.rs",
+                Plumbing,
+            ),
             ("blocking::main", "/home/u/blocking/src/main.rs", Category::App),
             ("blocking::unblock", "", Library),
-            ("blocking::unblock", "/home/u/app/vendor/blocking/src/lib.rs", Library),
+            (
+                "blocking::unblock",
+                "/home/u/app/vendor/blocking/src/lib.rs",
+                Library,
+            ),
             ("main", "", Runtime),
             ("sqlite3_step", "", Library),
         ] {
