@@ -1,9 +1,7 @@
 //! A scheduler that makes random but possible things happen, writes the events that the taps would write, and
 //! keeps the truth by itself.
 
-use std::collections::BTreeMap;
-
-use super::truth::{Group, TrueEpisode, Truth, Waker};
+use super::truth::{Group, TrueEpisode, Truth, Waker, shares};
 use super::{Timed, event};
 use crate::event::{Kind, Outcome};
 use crate::profile::State;
@@ -373,15 +371,7 @@ impl Simulator {
             Now::Waiting => {
                 let tag = wake.map_or(0, |wake| wake.0);
                 waker = wake.and_then(|wake| wake.1);
-                let has = |r: &&(u16, u32)| tag != 0 && r.0 == tag;
-                let any = t.registrations.iter().any(|r| has(&r));
-                let mut shares = BTreeMap::new();
-                for (_, stack) in t.registrations.iter().filter(|r| !any || has(r)) {
-                    *shares.entry(*stack).or_insert(0u64) += 1;
-                }
-                if !shares.is_empty() {
-                    parts = shares.into_iter().collect();
-                }
+                parts = shares(&t.registrations, tag);
                 self.truth.splits += u64::from(parts.len() > 1);
                 State::Waiting
             }
