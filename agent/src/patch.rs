@@ -50,7 +50,11 @@ mod tests {
             assert_ne!(memory, libc::MAP_FAILED);
             assert_eq!(libc::mprotect(memory, PAGE as usize, libc::PROT_READ), 0);
             let start = memory as u64;
-            write_words(start + 64..start + PAGE + 512, &[(start + 128, 1), (start + PAGE + 8, 2)]).unwrap();
+            write_words(
+                start + 64..start + PAGE + 512,
+                &[(start + 128, 1), (start + PAGE + 8, 2)],
+            )
+            .unwrap();
             ((start + PAGE + 512) as *mut u64).write(3);
             for (at, expected) in [(128, 1), (PAGE + 8, 2), (PAGE + 512, 3)] {
                 assert_eq!(((start + at) as *const u64).read(), expected);

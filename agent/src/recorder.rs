@@ -121,7 +121,7 @@ const _: () = assert!(align_of::<NoPlace>() >= align_of::<Thread>());
 
 fn no_place() -> *mut Thread {
     // Only the first word of a dead thread is ever looked at.
-    (&raw const NO_PLACE).cast_mut().cast()
+    (&raw const NO_PLACE.0).cast_mut().cast()
 }
 
 #[cold]
@@ -139,7 +139,10 @@ fn enter() -> Option<&'static mut Thread> {
     };
     // SAFETY: initialised, or zeros, of which this word is valid; never freed.
     let alive = unsafe { &(*memory).alive };
-    if alive.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_err() {
+    if alive
+        .compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed)
+        .is_err()
+    {
         // The recorder took this process for gone and gave its slots away; their owners here still run. The shared
         // memory says who may write a ring, but never who owns memory of this process.
         return None;

@@ -427,7 +427,11 @@ mod tests {
 
         recorder.release_process(process);
         assert_eq!(recorder.processes().count(), 0);
-        assert_eq!(recorder.process_info(process), None, "the next owner is not taken for the last");
+        assert_eq!(
+            recorder.process_info(process),
+            None,
+            "the next owner is not taken for the last"
+        );
         assert_eq!(
             app.claim_thread(0).unwrap().0,
             slot,

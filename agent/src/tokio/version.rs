@@ -57,7 +57,11 @@ impl Version {
     /// Low bits that are free in a task's address: tasks are 128-byte aligned since some version between 1.29
     /// and 1.38, before that as the allocator aligns. Of a version that we do not know we take as little for granted.
     pub(crate) fn task_tag_mask(self) -> u64 {
-        if self.is_known() && self.minor >= 38 { 127 } else { 7 }
+        if self.is_known() && self.minor >= 38 {
+            127
+        } else {
+            7
+        }
     }
 }
 
