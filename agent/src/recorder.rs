@@ -38,12 +38,15 @@ pub(crate) struct Polled {
     pub(crate) task: u64,
     /// Upper end of its stack: where the poll tap was entered.
     pub(crate) stack_top: u64,
+    /// The task's state word when it was first seen complete; 0 until then.
+    pub(crate) end_state: u64,
 }
 
 impl Polled {
     pub(crate) const NONE: Polled = Polled {
         task: 0,
         stack_top: 0,
+        end_state: 0,
     };
 }
 

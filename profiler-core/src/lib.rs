@@ -9,6 +9,8 @@ pub mod aggregate;
 #[cfg(not(loom))]
 pub mod clock;
 pub mod event;
+#[cfg(all(test, loom))]
+mod loom_tests;
 #[cfg(not(loom))]
 pub mod process_info;
 #[cfg(not(loom))]

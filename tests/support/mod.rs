@@ -2,3 +2,5 @@
 
 pub mod fixtures;
 pub mod recording;
+pub mod run;
+pub mod terminal;

@@ -15,7 +15,8 @@ impl Folder {
     pub fn new() -> Folder {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("run-{}-{number}", std::process::id()));
+        let path =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("run-{}-{number}", std::process::id()));
         fs::create_dir_all(&path).unwrap();
         Folder(path)
     }
@@ -49,7 +50,12 @@ impl Recording {
     pub fn new(options: &[&str], program: impl AsRef<OsStr>, args: &[&str]) -> Recording {
         let folder = Folder::new();
         let mut command = asyncprof(&folder);
-        command.arg("record").args(options).arg("--").arg(program).args(args);
+        command
+            .arg("record")
+            .args(options)
+            .arg("--")
+            .arg(program)
+            .args(args);
         command.env("WAITS_TRUTH", folder.path().join("truth"));
         let output = command.output().unwrap();
         Recording { output, folder }

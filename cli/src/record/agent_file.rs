@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
@@ -84,7 +85,27 @@ fn install_in(dir: &Path, name: &str) -> io::Result<PathBuf> {
     if written.is_err() {
         let _ = fs::remove_file(&temporary);
     }
-    written.map(|()| path)
+    written?;
+    remove_old(dir);
+    Ok(path)
+}
+
+/// Removes the agents of other builds that nobody has asked for in a long time.
+fn remove_old(dir: &Path) {
+    const OLD: Duration = Duration::from_secs(30 * 24 * 3600);
+    let Ok(entries) = fs::read_dir(dir) else { return };
+    for entry in entries.flatten() {
+        let is_agent = entry.file_name().as_bytes().starts_with(b"agent-");
+        let age = entry
+            .metadata()
+            .and_then(|metadata| metadata.modified())
+            .ok()
+            .and_then(|time| time.elapsed().ok());
+        if is_agent && age.is_some_and(|age| age > OLD) {
+            // Another recording may have been quicker.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// The value of `LD_PRELOAD` that adds the agent to what is there.

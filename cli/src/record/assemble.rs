@@ -13,7 +13,7 @@ use asyncprof_core::region::Region;
 
 use super::merge::merge_equal;
 use super::sampler::Recorded;
-use crate::symbolize::ObjectFile;
+use crate::symbolize::DebugInfo;
 
 /// What only the recording command knows.
 #[derive(Debug)]
@@ -56,6 +56,8 @@ struct Assembler<'a> {
     modules: HashMap<String, ModuleId>,
     frames: HashMap<(Option<ModuleId>, u64), FrameId>,
     stacks: HashMap<RawStack, StackId>,
+    /// By number in the recording.
+    process_ids: HashMap<u32, ProcessId>,
 }
 
 impl<'a> Assembler<'a> {
@@ -68,6 +70,7 @@ impl<'a> Assembler<'a> {
             modules: HashMap::new(),
             frames: HashMap::new(),
             stacks: HashMap::from([(RawStack::default(), StackId(0))]),
+            process_ids: HashMap::new(),
         }
     }
 
@@ -85,29 +88,37 @@ impl<'a> Assembler<'a> {
     }
 
     fn processes(&mut self) {
-        for info in &self.recorded.processes {
-            let (runtime, task_tables, waker_tables) = match &info.tap {
-                Tap::Tokio {
-                    version,
-                    task_tables,
-                    waker_tables,
-                } => (
-                    format!("tokio {version}"),
-                    task_tables.len() as u32,
-                    *waker_tables,
-                ),
-                Tap::NoRuntime | Tap::Refused { .. } => Default::default(),
+        for (number, info) in self.recorded.processes.iter().enumerate() {
+            // The others have no tasks; a shell script starts hundreds of them.
+            let Tap::Tokio {
+                version,
+                task_tables,
+                waker_tables,
+            } = &info.tap
+            else {
+                continue;
             };
+            self.process_ids
+                .insert(number as u32, ProcessId(self.profile.processes.len() as u32));
             self.profile.processes.push(Process {
                 pid: info.pid,
                 parent_pid: info.parent_pid,
                 executable: info.executable.clone(),
                 started_ns: self.recorded.rate.ns(info.started_ticks),
-                runtime,
-                task_tables,
-                waker_tables,
+                runtime: format!("tokio {version}"),
+                task_tables: task_tables.len() as u32,
+                waker_tables: *waker_tables,
             });
         }
+    }
+
+    /// The profile's process of that number. One that never said what it is gets an entry when its tasks come.
+    fn process_id(&mut self, number: u32) -> ProcessId {
+        let processes = &mut self.profile.processes;
+        *self.process_ids.entry(number).or_insert_with(|| {
+            processes.push(Process::default());
+            ProcessId(processes.len() as u32 - 1)
+        })
     }
 
     fn groups(&mut self) {
@@ -122,8 +133,8 @@ impl<'a> Assembler<'a> {
                 panicked,
                 ..
             } = *raw;
-            self.profile.groups.push(Group {
-                process: ProcessId(process),
+            let group = Group {
+                process: self.process_id(process),
                 name: StringId(0),
                 kind: if is_root { TaskKind::Root } else { TaskKind::Task },
                 spawn_stack,
@@ -131,7 +142,8 @@ impl<'a> Assembler<'a> {
                 completed,
                 cancelled,
                 panicked,
-            });
+            };
+            self.profile.groups.push(group);
         }
     }
 
@@ -276,20 +288,16 @@ impl<'a> Assembler<'a> {
                 continue;
             };
             let addresses: Vec<u64> = frames.iter().map(|&(address, _)| address).collect();
-            let read = ObjectFile::from_file(file, path.as_ref()).and_then(|object| {
-                self.profile.modules[module.index()].build_id = object.build_id();
-                object.symbolize(&addresses)
-            });
-            let symbols = match read {
+            self.profile.modules[module.index()].build_id = file.build_id();
+            let symbols = match file.symbolize(&addresses) {
                 Ok(symbols) => symbols,
                 Err(error) => {
-                    self.profile
-                        .quality
-                        .notes
-                        .push(format!("{path}: its functions have no names: {error}"));
+                    let note = format!("{path}: its functions have no names: {error}");
+                    self.profile.quality.notes.push(note);
                     continue;
                 }
             };
+            self.note_debug_info(&path, &symbols.debug_info);
             for ((_, at), chain) in frames.into_iter().zip(symbols.chains) {
                 let functions = chain.iter().map(|function| Function {
                     name: self.string(&function.name),
@@ -299,6 +307,19 @@ impl<'a> Assembler<'a> {
                 self.profile.frames[at].functions = functions.collect();
             }
         }
+    }
+
+    fn note_debug_info(&mut self, path: &str, debug_info: &DebugInfo) {
+        let is_program = self.recorded.processes.iter().any(|info| info.executable == path);
+        let note = match debug_info {
+            DebugInfo::Damaged(error) => format!("{path}: its debug information is damaged: {error}"),
+            DebugInfo::Absent if is_program => format!(
+                "{path} has no line tables: functions that the compiler has inlined, and lines, are not shown; \
+                 build it with `debug = 1` in its profile to see them"
+            ),
+            DebugInfo::Absent | DebugInfo::Read => return,
+        };
+        self.profile.quality.notes.push(note);
     }
 
     /// Tells blocking closures and runtimes' own worker loops from tasks, by who polls them.
@@ -373,14 +394,6 @@ impl<'a> Assembler<'a> {
             notes,
         };
         quality.notes.append(&mut self.profile.quality.notes);
-        for info in &self.recorded.processes {
-            if let Tap::Refused { reason } = &info.tap {
-                quality.notes.push(format!(
-                    "{} (process {}) ran unobserved: {reason}",
-                    info.executable, info.pid
-                ));
-            }
-        }
         if self.recorded.damaged_rings > 0 {
             quality.notes.push(format!(
                 "{} times a ring held no valid events: the program has written over memory that is not its own",

@@ -156,7 +156,8 @@ fn merge_windows(a: &[(u32, u64)], b: &[(u32, u64)]) -> Vec<(u32, u64)> {
     loop {
         merged.push(match (a.peek().copied(), b.peek().copied()) {
             (Some((window, left)), Some((other, right))) if window == other => {
-                (a.next(), b.next());
+                a.next();
+                b.next();
                 (window, left + right)
             }
             (Some(left), Some(right)) if left.0 < right.0 => {

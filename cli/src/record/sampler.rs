@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -18,10 +17,14 @@ use asyncprof_core::region::Region;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
 
+use crate::symbolize::ObjectFile;
+
 const DRAIN_INTERVAL: Duration = Duration::from_millis(10);
 /// How long an event may be on its way into its ring: a thread can be preempted between reading the clock and
 /// writing the event. Younger events wait for the next drain.
 const SETTLING_NS: u64 = 2_000_000;
+/// Events given to the aggregator before the rings are drained again: a few milliseconds of work.
+const FEED_CHUNK: usize = 1 << 14;
 
 /// What can be shown while recording.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,7 +43,7 @@ pub(super) struct Recorded {
     pub(super) processes: Vec<ProcessInfo>,
     /// The object files of these processes by path, opened while the processes ran: what lies at the path later
     /// may be another build.
-    pub(super) files: HashMap<String, File>,
+    pub(super) files: HashMap<String, ObjectFile>,
     /// Ticks of the processes' own times to nanoseconds.
     pub(super) rate: TickRate,
     pub(super) duration_ns: u64,
@@ -95,18 +98,28 @@ struct Live {
     gone_ticks: Option<u64>,
 }
 
+#[derive(Clone, Copy, Debug, Default)]
+struct Ring {
+    /// The time of its last event: a ring's order is never changed.
+    last_ticks: u64,
+    /// Lost events of which the aggregator knows, and those of a loss that may still go on.
+    told: u64,
+    untold: u64,
+    /// Set while events are being lost: when that was last seen.
+    losing_until: Option<u64>,
+}
+
 struct State {
     region: Arc<Region>,
     rate: TickRate,
     aggregator: Aggregator,
     processes: Vec<ProcessInfo>,
-    files: HashMap<String, File>,
+    files: HashMap<String, ObjectFile>,
     /// By slot in the region.
     live: HashMap<usize, Live>,
     /// Events read and not yet given to the aggregator.
     held: Vec<(u64, usize, Event)>,
-    /// Per ring, the time of its last event: a ring's order is never changed.
-    last_ticks: Vec<u64>,
+    rings: Vec<Ring>,
     damaged_rings: u64,
 }
 
@@ -120,7 +133,7 @@ impl State {
             files: HashMap::new(),
             live: HashMap::new(),
             held: Vec::new(),
-            last_ticks: Vec::new(),
+            rings: Vec::new(),
             damaged_rings: 0,
         }
     }
@@ -172,43 +185,59 @@ impl State {
         SETTLING_NS.saturating_mul(1_000_000) / ns_per_megatick
     }
 
+    /// Reads all rings. A loss begins with the last event that the ring kept: that is known at the first drain
+    /// after it, in time for the aggregator. It is over when a drain finds no more lost. The ring's own gaps tell
+    /// the same, but later: only with its thread's next event, which may never come.
     fn drain(&mut self) {
-        let rings = self.region.thread_slots_used();
-        self.last_ticks.resize(rings.max(self.last_ticks.len()), 0);
-        for ring in 0..rings {
-            let last = &mut self.last_ticks[ring];
+        let used = self.region.thread_slots_used();
+        self.rings.resize(used.max(self.rings.len()), Ring::default());
+        for (slot, ring) in self.rings.iter_mut().enumerate().take(used) {
             let held = &mut self.held;
-            let result = self.region.consumer(ring).drain(|event| {
+            let last = &mut ring.last_ticks;
+            let result = self.region.consumer(slot).drain(|event| {
                 *last = event.ticks.max(*last);
-                held.push((*last, ring, event));
+                if event.kind != Kind::Gap {
+                    held.push((*last, slot, event));
+                }
             });
-            if result.is_err() {
-                self.damaged_rings += 1;
-                let event = Event {
-                    kind: Kind::Gap,
-                    ticks: *last,
-                    subject: 0,
-                    aux: 0,
-                    value: 1,
-                };
-                self.held.push((*last, ring, event));
+            let lost = self.region.events_lost_in(slot).saturating_sub(ring.told);
+            let damaged = u64::from(result.is_err());
+            self.damaged_rings += damaged;
+            if lost > ring.untold || damaged != 0 {
+                if ring.losing_until.is_none() {
+                    held.push((*last, slot, gap(*last, 0)));
+                }
+                ring.untold = lost;
+                ring.losing_until = Some(self.region.now());
+            } else if let Some(until) = ring.losing_until.take() {
+                // What a damaged ring has lost nobody has counted.
+                held.push((until, slot, gap(until, ring.untold.max(1))));
+                ring.told += std::mem::take(&mut ring.untold);
             }
         }
     }
 
-    /// Gives the aggregator all events up to `until`.
+    /// Gives the aggregator all events up to `until`. Goes on draining meanwhile: the rings must not fill up while
+    /// a burst is being worked off.
     fn feed(&mut self, until: u64) {
-        // Stable, so that a ring's events of one instant keep their order; runs of sorted rings merge fast.
-        self.held.sort_by_key(|&(ticks, _, _)| ticks);
-        let settled = self.held.partition_point(|&(ticks, _, _)| ticks <= until);
-        for (ticks, ring, event) in self.held.drain(..settled) {
-            let live = &self.live;
-            let process_of = |slot: u16| {
-                live.get(&usize::from(slot))
-                    .map_or(u32::MAX, |process| process.number)
-            };
-            self.aggregator
-                .event(ring, self.rate.ns(ticks), event, process_of);
+        loop {
+            // Stable, so that a ring's events of one instant keep their order; runs of sorted rings merge fast.
+            self.held.sort_by_key(|&(ticks, _, _)| ticks);
+            let settled = self.held.partition_point(|&(ticks, _, _)| ticks <= until);
+            for (ticks, ring, event) in self.held.drain(..settled.min(FEED_CHUNK)) {
+                let live = &self.live;
+                let process_of = |slot: u16| {
+                    live.get(&usize::from(slot))
+                        .map_or(u32::MAX, |process| process.number)
+                };
+                self.aggregator
+                    .event(ring, self.rate.ns(ticks), event, process_of);
+            }
+            if settled <= FEED_CHUNK {
+                return;
+            }
+            self.drain();
+            self.find_processes();
         }
     }
 
@@ -257,7 +286,7 @@ impl State {
         }
         for module in &info.modules {
             if let Entry::Vacant(vacant) = self.files.entry(module.path.clone())
-                && let Ok(file) = File::open(&module.path)
+                && let Ok(file) = ObjectFile::open(&module.path)
             {
                 vacant.insert(file);
             }
@@ -277,6 +306,17 @@ impl State {
             self.aggregator.process_ended(live.number, self.rate.ns(at_ticks));
             self.region.release_process(slot);
         }
+    }
+}
+
+/// `lost` is 0 where a loss begins.
+fn gap(ticks: u64, lost: u64) -> Event {
+    Event {
+        kind: Kind::Gap,
+        ticks,
+        subject: 0,
+        aux: 0,
+        value: lost,
     }
 }
 

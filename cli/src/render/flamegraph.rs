@@ -96,6 +96,13 @@ fn default_title(by: By) -> &'static str {
     }
 }
 
+/// Why there is no task time in the profile; None if there is some.
+pub(crate) fn nothing_recorded(profile: &Profile) -> Option<String> {
+    let analysis = Analysis::new(profile, &Rules::default());
+    let has_time = analysis.rows(false).any(|(row, _)| row.stats.total_ns > 0);
+    (!has_time).then(|| nothing_to_show(profile, By::Wall))
+}
+
 fn nothing_to_show(profile: &Profile, by: By) -> String {
     let has_time = profile.rows.iter().any(|row| row.stats.total_ns > 0);
     let what = match by {
@@ -127,7 +134,7 @@ fn subtitle(profile: &Profile, analysis: &Analysis<'_>, show_runtime: bool) -> S
         .map(|(row, _)| row.stats.total_ns)
         .sum();
     let mut parts = vec![
-        units::shortened(&profile.meta.command.join(" "), 70),
+        units::head(&profile.meta.command.join(" "), 70),
         format!("recorded {}", units::duration(profile.meta.duration_ns)),
         units::counted(tasks, "task"),
         format!("{} of task time", units::duration(task_ns)),
@@ -213,8 +220,7 @@ fn frame_text(analysis: &Analysis<'_>, tree: &CallTree, node: &Node) -> FrameTex
     }
     let (label, fill, strong) = match node.kind {
         FrameKind::State(activity) => {
-            let mean = units::duration(stats.mean_ns());
-            let label = format!("{name} {mean} × {}", units::count(stats.episodes));
+            let label = format!("{name} {}", units::duration(stats.mean_ns()));
             (label, palette::of_activity(activity), true)
         }
         FrameKind::Root => (format!("{name} tasks"), fill, false),

@@ -171,7 +171,7 @@ fn group_row(group: &GroupEntry, report: &Report) -> Vec<Cell> {
         || left(""),
         |activity| left(activity.name()).colored(palette::ansi(activity)),
     );
-    let mut name = units::shortened(&units::printable(&group.name), NAME_WIDTH);
+    let mut name = units::tail(&units::printable(&group.name), NAME_WIDTH);
     if group.kind != "task" {
         name = format!(
             "[{}] {name}",
@@ -214,7 +214,7 @@ fn waits(report: &Report) -> Vec<Vec<Cell>> {
 }
 
 fn wait_row(wait: &WaitEntry, report: &Report) -> Vec<Cell> {
-    let mut place = units::shortened(&units::printable(&wait.function), NAME_WIDTH);
+    let mut place = units::tail(&units::printable(&wait.function), NAME_WIDTH);
     if !wait.place.is_empty() {
         place.push_str(&format!(" at {}", units::printable(&wait.place)));
     }
@@ -222,7 +222,7 @@ fn wait_row(wait: &WaitEntry, report: &Report) -> Vec<Cell> {
         let short = asyncprof_core::view::names::short_name(awaited);
         place.push_str(&format!(
             " → {}",
-            units::shortened(&units::printable(short), NAME_WIDTH)
+            units::tail(&units::printable(short), NAME_WIDTH)
         ));
     }
     if wait.open_episodes > 0 {
@@ -253,7 +253,7 @@ fn polls(report: &Report) -> Vec<Vec<Cell>> {
         vec![
             right(units::duration(poll.duration_ns)),
             right(format!("at {}", units::duration(poll.started_ns))),
-            left(units::shortened(&units::printable(&poll.task), NAME_WIDTH)),
+            left(units::tail(&units::printable(&poll.task), NAME_WIDTH)),
             left(units::printable(&until)),
         ]
     };

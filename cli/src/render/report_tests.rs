@@ -13,7 +13,43 @@ fn text(profile: &Profile, limit: usize, color: bool) -> String {
 
 #[test]
 fn the_service() {
-    let expected = "";
+    let expected = "\
+target/release/demo --seconds 10
+recorded 10.0 s · 2,442 tasks · 2.66 min of task time · tokio 1.54.1
+
+Where the task time went
+  running       24.5 s  15.3 %  ████▋                       7,240 ×  3.39 ms  p99 20.0 ms
+  scheduled     228 ms   0.1 %  ▏                           3,600 ×  63.3 µs  p99 90.0 µs
+  waiting     2.25 min  84.5 %  █████████████████████████▍
+    io          90.1 s  56.4 %  ████████████████▉           2,440 ×  36.9 ms  p99 50.3 ms
+    blocking    25.2 s  15.8 %  ████▊                       1,200 ×  21.0 ms  p99 21.0 ms
+    join        9.90 s   6.2 %  █▉                              1 ×   9.90 s  p99 9.90 s
+    timer       9.60 s   6.0 %  █▊                          1,200 ×  8.00 ms  p99 8.00 ms
+    lock        270 ms   0.2 %  ▏                              90 ×  3.00 ms  p99 3.00 ms
+
+Tasks by time
+    time   share  tasks  running  scheduled  waiting  mostly   task
+  86.3 s  54.0 %  1,200    0.5 %      0.1 %   99.4 %  io       demo::handle
+  29.9 s  18.7 %     40    0.4 %      0.0 %   99.6 %  io       axum::serve::handle_connection
+  24.1 s  15.1 %  1,200   99.6 %      0.4 %    0.0 %  running  [blocking task] demo::query
+  9.90 s   6.2 %      1    0.0 %      0.0 %  100.0 %  join     [root task] demo::main
+  9.64 s   6.0 %      1    0.4 %      0.0 %   99.6 %  timer    demo::load::run
+
+Waits by time
+    time   share  waits     mean      p99  kind      where
+  60.4 s  37.8 %  1,200  50.3 ms  50.3 ms  io        demo::upstream::get at demo/upstream.rs:27 → Pending::poll
+  29.8 s  18.6 %  1,240  24.0 ms  24.0 ms  io        axum::serve::handle_connection → TcpStream::poll_read_priv
+  25.2 s  15.8 %  1,200  21.0 ms  21.0 ms  blocking  demo::database::lookup at demo/database.rs:33 → JoinHandle::poll
+  9.90 s   6.2 %      1   9.90 s   9.90 s  join      demo::main at demo/mod.rs:88 → JoinHandle::poll (1 still waiting at the end)
+  9.60 s   6.0 %  1,200  8.00 ms  8.00 ms  timer     demo::load::run at demo/load.rs:20 → Interval::poll_tick
+  270 ms   0.2 %     90  3.00 ms  3.00 ms  lock      demo::cache::put at demo/cache.rs:12 → Mutex::lock
+
+Longest polls
+  12.0 ms  at 1.23 s  demo::handle  until the await in demo::cache::put at demo/cache.rs:12
+  4.00 ms  at 4.32 s  demo::handle  until the task ended
+
+Quality: 48,211 events, nothing lost, clock tsc
+";
     let text = text(&testing::service(), 10, false);
     assert_eq!(text, expected, "\n{text}");
 }

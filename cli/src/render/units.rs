@@ -67,18 +67,24 @@ pub(crate) fn counted(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
-/// At most `max` characters, the middle replaced by `…`.
-pub(crate) fn shortened(text: &str, max: usize) -> String {
-    let length = text.chars().count();
-    if length <= max {
-        return text.to_owned();
+/// The start of the text, at most `max` characters.
+pub(crate) fn head(text: &str, max: usize) -> String {
+    match text.chars().count() > max {
+        true => text.chars().take(max - 1).chain(['…']).collect(),
+        false => text.to_owned(),
     }
-    let (head, tail) = (max.saturating_sub(1) / 2, max.saturating_sub(1).div_ceil(2));
-    text.chars()
-        .take(head)
-        .chain(['…'])
-        .chain(text.chars().skip(length - tail))
-        .collect()
+}
+
+/// The end of the text, at most `max` characters: of a path, what says most.
+pub(crate) fn tail(text: &str, max: usize) -> String {
+    let length = text.chars().count();
+    match length > max {
+        true => ['…']
+            .into_iter()
+            .chain(text.chars().skip(length - max + 1))
+            .collect(),
+        false => text.to_owned(),
+    }
 }
 
 /// The text without control characters, which could drive a terminal and are forbidden in XML.
@@ -120,7 +126,8 @@ mod tests {
         assert_eq!(percent(0, 0), "0.0 %");
         assert_eq!(count(1_234_567), "1,234,567");
         assert_eq!(counted(1, "task"), "1 task");
-        assert_eq!(shortened("abcdefghij", 5), "ab…ij");
+        assert_eq!(head("abcdefghij", 5), "abcd…");
+        assert_eq!(tail("abcdefghij", 5), "…ghij");
         assert_eq!(printable("a\u{1b}[31m"), "a\u{fffd}[31m");
     }
 }

@@ -9,8 +9,8 @@ mod source;
 mod symbolizer;
 mod tokens;
 
-pub(crate) use object_file::{ObjectFile, SymbolError};
-pub(crate) use symbolizer::{DebugInfo, SymbolFunction, Symbols};
+pub(crate) use object_file::ObjectFile;
+pub(crate) use symbolizer::DebugInfo;
 
 #[cfg(test)]
 mod tests;

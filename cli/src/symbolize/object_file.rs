@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use memmap2::Mmap;
-use object::{FileKind, Object, ObjectSegment};
+use object::{FileKind, Object};
 use thiserror::Error;
 
 /// Why a file has no symbols for us. Its frames stay without names.
@@ -45,7 +45,7 @@ impl ObjectFile {
     }
 
     /// `path` is only used in messages.
-    pub(crate) fn from_file(file: &File, path: &Path) -> Result<ObjectFile, SymbolError> {
+    fn from_file(file: &File, path: &Path) -> Result<ObjectFile, SymbolError> {
         let path = path.to_owned();
         let map = match map(file) {
             Ok(map) => map,
@@ -61,10 +61,6 @@ impl ObjectFile {
         Ok(object)
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Lower-case hex; empty where the file has none.
     pub(crate) fn build_id(&self) -> String {
         let object = self.parse().ok();
@@ -73,24 +69,6 @@ impl ObjectFile {
             .and_then(|object| object.build_id().ok().flatten())
             .unwrap_or_default();
         id.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
-
-    /// The virtual address at which the byte at this offset of the file is loaded (before any load bias). With
-    /// the offset that `/proc/PID/maps` gives for a mapping, `mapping start − this` is the load bias.
-    pub(crate) fn address_at_offset(&self, offset: u64) -> Option<u64> {
-        let object = self.parse().ok()?;
-        // The loader maps whole pages, so a mapping may begin a little before its segment.
-        let distance = |segment: &object::Segment<'_, '_>| {
-            let (start, size) = segment.file_range();
-            let page_start = start - start % 4096;
-            (size > 0 && page_start <= offset && offset - page_start < size + start % 4096)
-                .then(|| segment.address().checked_add(offset)?.checked_sub(start))?
-        };
-        // Where two segments share a page of the file, executable code is what we are asked for.
-        let executable = |segment: &object::Segment<'_, '_>| segment.permissions().executable();
-        let mut segments: Vec<_> = object.segments().collect();
-        segments.sort_by_key(|segment| !executable(segment));
-        segments.iter().find_map(distance)
     }
 
     pub(super) fn modified(&self) -> Option<SystemTime> {

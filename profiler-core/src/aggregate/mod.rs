@@ -3,12 +3,17 @@
 //! Everything here is in nanoseconds since the recording's start and in raw stack numbers; names come later.
 
 mod aggregator;
+mod losses;
+mod raw;
+mod registrations;
 mod root;
 mod rows;
+mod tally;
 mod task;
 #[cfg(test)]
 mod tests;
+mod threads;
 
-pub use aggregator::{Aggregator, Counts, RawGroup, RawGroupId, RawLongPoll, RawProfile, TableId};
+pub use aggregator::Aggregator;
+pub use raw::{Counts, RawGroup, RawGroupId, RawLongPoll, RawProfile, RawStack, TableId};
 pub use rows::{RawRow, RawWaker, RawWakerId, WINDOW_NS};
-pub use task::RawStack;

@@ -1,20 +1,31 @@
 //! The future under `block_on`: no poll of it is seen, only the wakers it gives out and their wake-ups.
 //!
 //! It waits from the last waker it gave out until one of them is used; all its other time counts as running. The
-//! instant between giving out its last waker and really returning is thereby counted as waiting.
+//! instant between giving out its last waker and really returning is thereby counted as waiting. After a
+//! [loss](super::losses) it is lost until it gives out a waker again.
 
-use super::aggregator::RawGroupId;
-use super::rows::{Episode, RawWakerId, Rows};
-use super::task::{RawStack, Wake};
+use super::losses::Losses;
+use super::raw::{RawGroupId, RawStack};
+use super::registrations::{Place, Registration, Registrations, split};
+use super::rows::{Episode, RawWakerId};
+use super::tally::Tally;
+use super::task::Wake;
 use crate::profile::State;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Now {
+    Running,
+    Waiting,
+    Lost,
+}
 
 #[derive(Debug)]
 pub(super) struct Root {
     group: RawGroupId,
-    waiting: bool,
+    now: Now,
     since_ns: u64,
-    /// (tag, stack) of the wakers given out since the last wake-up.
-    registrations: Vec<(u16, u32)>,
+    /// The wakers given out since the last wake-up.
+    registrations: Registrations,
 }
 
 impl Root {
@@ -22,78 +33,84 @@ impl Root {
     pub(super) fn first_seen(group: RawGroupId, at_ns: u64) -> Root {
         Root {
             group,
-            waiting: false,
+            now: Now::Running,
             since_ns: at_ns,
-            registrations: Vec::new(),
+            registrations: Registrations::default(),
         }
     }
 
-    pub(super) fn registered(&mut self, rows: &mut Rows, at_ns: u64, tag: u16, stack: u32) {
-        if !self.waiting {
+    /// To be called before each event, as for tasks.
+    pub(super) fn face(&mut self, tally: &mut Tally, losses: Option<&Losses>, at_ns: u64) {
+        match losses.and_then(|losses| losses.doubt_since(self.since_ns)) {
+            Some(from_ns) if from_ns < at_ns && self.now != Now::Lost => {
+                // Whether it really waited is told by its next event only; that it ran, by the wake-up before.
+                if self.now == Now::Running && from_ns > self.since_ns {
+                    self.charge(tally, State::Running, 0, RawWakerId::default(), from_ns, true);
+                }
+                self.now = Now::Lost;
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn registered(&mut self, tally: &mut Tally, at_ns: u64, registration: Registration) {
+        if self.now != Now::Waiting {
             self.registrations.clear();
         }
         // Between two registrations of one poll it was running, too.
-        self.charge(
-            rows,
-            State::Running,
-            RawStack::default(),
-            RawWakerId::default(),
-            at_ns,
-            false,
-        );
-        self.waiting = true;
-        self.registrations.push((tag, stack));
+        let state = match self.now {
+            Now::Running | Now::Waiting => State::Running,
+            Now::Lost => State::Lost,
+        };
+        self.charge(tally, state, 0, RawWakerId::default(), at_ns, false);
+        self.now = Now::Waiting;
+        self.registrations.push(registration);
     }
 
-    pub(super) fn woken(&mut self, rows: &mut Rows, at_ns: u64, wake: Wake) {
-        if std::mem::replace(&mut self.waiting, false) {
-            let stack = self.stack_of(wake.tag);
-            self.charge(rows, State::Waiting, stack, wake.waker, at_ns, false);
+    pub(super) fn woken(&mut self, tally: &mut Tally, at_ns: u64, wake: Wake) {
+        if self.now == Now::Waiting {
+            self.charge_wait(tally, at_ns, wake, false);
+            self.now = Now::Running;
         }
     }
 
-    pub(super) fn end(mut self, rows: &mut Rows, at_ns: u64, open: bool) {
-        let (state, stack) = match self.waiting {
-            true => (State::Waiting, self.stack_of(0)),
-            false => (State::Running, RawStack::default()),
-        };
-        self.charge(rows, state, stack, RawWakerId::default(), at_ns, open);
+    pub(super) fn end(mut self, tally: &mut Tally, at_ns: u64, open: bool) {
+        #[cfg(test)]
+        tally.rows.probe.ended(self.group, at_ns.max(self.since_ns));
+        let (tag, waker) = (0, RawWakerId::default());
+        match self.now {
+            Now::Waiting => self.charge_wait(tally, at_ns, Wake { tag, waker }, open),
+            Now::Running => self.charge(tally, State::Running, 0, waker, at_ns, open),
+            Now::Lost => self.charge(tally, State::Lost, 0, waker, at_ns, open),
+        }
     }
 
-    /// The stack of the tagged registration, else of the latest.
-    fn stack_of(&self, tag: u16) -> RawStack {
-        let tagged = self
-            .registrations
-            .iter()
-            .rev()
-            .find(|&&(known, _)| tag != 0 && known == tag);
-        let number = tagged
-            .or(self.registrations.last())
-            .map_or(0, |&(_, stack)| stack);
-        if number == 0 {
-            RawStack::default()
-        } else {
-            RawStack {
-                process: self.group.process,
-                number,
+    fn charge_wait(&mut self, tally: &mut Tally, at_ns: u64, wake: Wake, open: bool) {
+        match self.registrations.place_of(wake.tag) {
+            Place::Stack(stack) => self.charge(tally, State::Waiting, stack, wake.waker, at_ns, open),
+            Place::Several(several) => {
+                tally.counts.waits_split += 1;
+                for (stack, end_ns) in split(&several, self.since_ns, at_ns) {
+                    self.charge(tally, State::Waiting, stack, wake.waker, end_ns, open);
+                }
             }
         }
     }
 
     fn charge(
         &mut self,
-        rows: &mut Rows,
+        tally: &mut Tally,
         state: State,
-        stack: RawStack,
+        stack: u32,
         waker: RawWakerId,
         at_ns: u64,
         open: bool,
     ) {
         let end_ns = at_ns.max(self.since_ns);
         if end_ns > self.since_ns {
-            rows.add(Episode {
+            tally.rows.add(Episode {
                 group: self.group,
-                stack,
+                stack: RawStack::new(self.group.process, stack),
                 state,
                 waker,
                 start_ns: self.since_ns,

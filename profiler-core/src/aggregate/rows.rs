@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 
-use super::aggregator::RawGroupId;
-use super::task::RawStack;
+use super::raw::{RawGroupId, RawStack};
 use crate::profile::{State, Stats};
 
 /// Length of a time window.
 pub const WINDOW_NS: u64 = 1_000_000_000;
+
+/// Later than any recording can be (136 years): times are clamped here, so that every window has a number.
+pub(super) const MAX_NS: u64 = u32::MAX as u64 * WINDOW_NS;
 
 /// Number of an interned [`RawWaker`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -33,6 +35,7 @@ pub struct RawRow {
     pub state: State,
     pub waker: RawWakerId,
     pub stats: Stats,
+    /// Episodes not seen to end: cut off by the end of the recording, or by a loss of events.
     pub open_episodes: u64,
     windows: Windows,
 }
@@ -58,6 +61,28 @@ pub(super) struct Rows {
     index: HashMap<Key, u32>,
     rows: Vec<RawRow>,
     wakers: HashMap<RawWaker, RawWakerId>,
+    #[cfg(test)]
+    pub(super) probe: Probe,
+}
+
+/// What tests want to know beside the totals.
+#[cfg(test)]
+#[derive(Debug, Default)]
+pub(super) struct Probe {
+    pub(super) episodes: Vec<Episode>,
+    /// Per group: Σ (end − begin) of its tasks.
+    pub(super) lives_ns: HashMap<RawGroupId, i128>,
+}
+
+#[cfg(test)]
+impl Probe {
+    pub(super) fn begun(&mut self, group: RawGroupId, at_ns: u64) {
+        *self.lives_ns.entry(group).or_default() -= i128::from(at_ns);
+    }
+
+    pub(super) fn ended(&mut self, group: RawGroupId, at_ns: u64) {
+        *self.lives_ns.entry(group).or_default() += i128::from(at_ns);
+    }
 }
 
 /// One episode of a task in one state.
@@ -69,12 +94,14 @@ pub(super) struct Episode {
     pub(super) waker: RawWakerId,
     pub(super) start_ns: u64,
     pub(super) end_ns: u64,
-    /// Not ended, only cut off by the end of the recording.
+    /// Not seen to end: cut off by the end of the recording, or by a loss of events.
     pub(super) open: bool,
 }
 
 impl Rows {
     pub(super) fn add(&mut self, episode: Episode) {
+        #[cfg(test)]
+        self.probe.episodes.push(episode);
         let Episode {
             group,
             stack,
@@ -152,7 +179,7 @@ impl Windows {
     }
 
     fn entry(&mut self, window: u64) -> &mut (u32, u64, i64) {
-        let window = u32::try_from(window).unwrap_or(u32::MAX);
+        let window = u32::try_from(window).unwrap_or(u32::MAX); // never above: see MAX_NS
         // Time goes forward: nearly always the last one.
         let at = match self.entries.last() {
             Some(last) if last.0 == window => self.entries.len() - 1,

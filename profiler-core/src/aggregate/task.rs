@@ -1,22 +1,30 @@
 //! One task's state machine: at every instant in exactly one state, whatever events come and in what order.
+//!
+//! What counts where the definitions leave room:
+//!
+//! - The **first wake-up** after a suspension ends the wait; later ones change nothing until the next poll.
+//! - A **wake-up during a poll** makes the task scheduled the moment that poll ends. The first one counts. It has
+//!   a stack only if its tag names a registration: one without a tag (`cx.waker().wake_by_ref()`) came from none.
+//! - The **first registration of a poll** replaces those of earlier polls; a poll that ends pending without any
+//!   keeps the older ones. All that a poll registers stands until then.
+//! - A wait goes to the registration whose tag the wake-up has. A wake-up with a tag that no registration has (a
+//!   waker left over from an earlier poll) or with none (`abort`) goes to the only place where the task waited;
+//!   if there are several, the wait is **split** over them evenly by registration, one episode per distinct
+//!   stack, their sum exact to the nanosecond, and counted.
+//! - A **scheduled** episode carries the stack and the waker that ended the wait: no stack if it was split, or if
+//!   it is the first.
+//! - A poll that begins though **no wake-up was seen** ends the wait, its waker unknown, and is counted.
+//! - The **end of a poll is written after the task was let go**: it may come after the task's next poll began, or
+//!   even ended, elsewhere. The poll then ends for us where the next one begins, and its end says nothing.
+//! - After **contradictions** (a poll's end without its start; two starts on one thread) and [losses](super::losses)
+//!   the task is lost until its next poll begins.
 
-use super::aggregator::RawGroupId;
-use super::rows::{Episode, RawWakerId, Rows};
+use super::losses::Losses;
+use super::raw::{RawGroupId, RawLongPoll, RawStack};
+use super::registrations::{Place, Registration, Registrations, split};
+use super::rows::{Episode, RawWakerId};
+use super::tally::Tally;
 use crate::profile::State;
-
-/// A stack's number in the region's table, with the process whose addresses it holds. 0 is the empty stack.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct RawStack {
-    pub process: u32,
-    pub number: u32,
-}
-
-/// A place where the task has left a waker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Registration {
-    tag: u16,
-    stack: u32,
-}
 
 /// A wake-up that has come.
 #[derive(Clone, Copy, Debug)]
@@ -25,20 +33,23 @@ pub(super) struct Wake {
     pub(super) waker: RawWakerId,
 }
 
+/// What made a task scheduled.
+#[derive(Clone, Copy, Debug, Default)]
+struct Cause {
+    stack: u32,
+    waker: RawWakerId,
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Now {
-    /// After the spawn, or after the wake-up that ended the wait at this stack.
-    Scheduled {
-        stack: RawStack,
-        waker: RawWakerId,
-    },
+    /// After the spawn, or after a wake-up.
+    Scheduled(Cause),
     /// On this ring's thread; `woken` if a wake-up came meanwhile.
     Running {
-        ring: usize,
-        woken: Option<Wake>,
+        ring: u32,
+        woken: Option<Cause>,
     },
     Waiting,
-    /// Events were lost: it may be in any state.
     Lost,
 }
 
@@ -46,247 +57,220 @@ enum Now {
 #[derive(Debug)]
 pub(super) struct Task {
     pub(super) group: RawGroupId,
-    /// The runtime's id; 0 until it is known.
+    /// The runtime's id; 0 if it has none.
     pub(super) id: u64,
-    now: Now,
+    /// When this state began.
     since_ns: u64,
-    registrations: Vec<Registration>,
-    /// Whether the running poll has registered anything: the first registration replaces those of earlier polls.
+    /// When all was last known of it: losses that were over by then do not matter.
+    known_ns: u64,
+    now: Now,
+    registrations: Registrations,
+    /// Whether the running poll has registered anything.
     registered: bool,
-}
-
-/// What a step tells the aggregator to count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Noted {
-    /// A poll began though no wake-up was seen.
-    pub(super) wake_unseen: bool,
-    /// A wait could not be given to one registration.
-    pub(super) wait_split: bool,
-    /// A poll ended: its length, and the stack where it left off.
-    pub(super) poll: Option<(u64, u64, RawStack)>,
 }
 
 impl Task {
     /// A task that is scheduled since its spawn.
-    pub(super) fn spawned(group: RawGroupId, at_ns: u64) -> Task {
-        let now = Now::Scheduled {
-            stack: RawStack::default(),
-            waker: RawWakerId::default(),
-        };
+    pub(super) fn spawned(group: RawGroupId, id: u64, at_ns: u64) -> Task {
         Task {
             group,
-            id: 0,
-            now,
+            id,
             since_ns: at_ns,
-            registrations: Vec::new(),
+            known_ns: at_ns,
+            now: Now::Scheduled(Cause::default()),
+            registrations: Registrations::default(),
             registered: false,
         }
     }
 
-    /// A poll begins on a ring's thread.
-    pub(super) fn poll_start(&mut self, rows: &mut Rows, at_ns: u64, ring: usize) -> Noted {
-        let mut noted = Noted::default();
-        match self.now {
-            Now::Scheduled { stack, waker } => {
-                self.charge(rows, State::Scheduled, stack, waker, at_ns, false)
-            }
-            Now::Waiting => {
-                noted.wake_unseen = true;
-                noted.wait_split = self.charge_wait(rows, at_ns, None, false);
-            }
-            // The end of the last poll is written after the task was let go: its next poll may be quicker.
-            Now::Running { ring: last, .. } if last != ring => self.end_of_poll(rows, at_ns, &mut noted),
-            // Two starts on one thread: the end between them was lost.
-            Now::Running { .. } | Now::Lost => self.charge_lost(rows, at_ns, false),
+    /// A task of which nothing is known but when it began.
+    pub(super) fn unknown_since(group: RawGroupId, id: u64, at_ns: u64) -> Task {
+        Task {
+            now: Now::Lost,
+            ..Task::spawned(group, id, at_ns)
         }
-        self.now = Now::Running { ring, woken: None };
-        self.since_ns = self.since_ns.max(at_ns);
-        self.registered = false;
-        noted
     }
 
-    /// The running poll has left a waker.
-    pub(super) fn registered(&mut self, tag: u16, stack: u32) {
+    /// The ring on whose thread it is being polled.
+    pub(super) fn running_on(&self) -> Option<usize> {
+        match self.now {
+            Now::Running { ring, .. } => Some(ring as usize),
+            _ => None,
+        }
+    }
+
+    /// To be called before each event: if a loss has put the task in doubt, what came before the loss is charged,
+    /// and from then on it is lost. A running poll is certain as long as its own ring loses nothing.
+    pub(super) fn face(&mut self, tally: &mut Tally, losses: Option<&Losses>, at_ns: u64) {
+        let Some(from_ns) = losses.and_then(|losses| losses.doubt_since(self.known_ns)) else {
+            return;
+        };
+        if from_ns < at_ns && matches!(self.now, Now::Scheduled(_) | Now::Waiting) {
+            self.lost(tally, from_ns);
+        }
+    }
+
+    /// From `from_ns` on nothing is known of it.
+    pub(super) fn lost(&mut self, tally: &mut Tally, from_ns: u64) {
+        if from_ns > self.since_ns {
+            self.charge_now(tally, from_ns, true);
+        }
+        self.now = Now::Lost;
+    }
+
+    /// Nothing is known of it since its state began.
+    pub(super) fn lost_all_along(&mut self) {
+        self.now = Now::Lost;
+    }
+
+    /// A poll begins on a ring's thread.
+    pub(super) fn poll_start(&mut self, tally: &mut Tally, at_ns: u64, ring: usize) {
+        match self.now {
+            Now::Waiting => {
+                tally.counts.wakes_unseen += 1;
+                self.charge_now(tally, at_ns, false);
+            }
+            Now::Running { ring: last, .. } if last as usize != ring => self.end_of_poll(tally, at_ns),
+            Now::Running { .. } => {
+                self.lost_all_along();
+                self.charge_now(tally, at_ns, false);
+            }
+            Now::Scheduled(_) | Now::Lost => self.charge_now(tally, at_ns, false),
+        }
+        self.now = Now::Running {
+            ring: ring as u32,
+            woken: None,
+        };
+        self.known_ns = self.since_ns;
+        self.registered = false;
+    }
+
+    /// The poll on this ring's thread has left a waker.
+    pub(super) fn registered(&mut self, ring: usize, tag: u16, stack: u32) {
+        if self.running_on() != Some(ring) {
+            return;
+        }
         if !std::mem::replace(&mut self.registered, true) {
             self.registrations.clear();
         }
         self.registrations.push(Registration { tag, stack });
     }
 
-    /// A poll ends with the task suspended. `rings` as in `poll_start`.
-    pub(super) fn poll_pending(&mut self, rows: &mut Rows, at_ns: u64, ring: usize) -> Noted {
-        let mut noted = Noted::default();
-        match self.now {
-            Now::Running { ring: running, woken } if running == ring => {
-                self.end_of_poll(rows, at_ns, &mut noted);
-                self.now = match woken {
-                    Some(wake) => Now::Scheduled {
-                        stack: self.stack_of(wake.tag),
-                        waker: wake.waker,
-                    },
-                    None => Now::Waiting,
-                };
+    /// The running poll ends with the task suspended.
+    pub(super) fn poll_pending(&mut self, tally: &mut Tally, at_ns: u64) {
+        let Now::Running { woken, .. } = self.now else {
+            return;
+        };
+        self.end_of_poll(tally, at_ns);
+        self.now = match woken {
+            Some(cause) => {
+                self.known_ns = self.since_ns;
+                Now::Scheduled(cause)
             }
-            // The end of an earlier poll, told late.
-            Now::Running { .. } => {}
-            // Its start was lost.
-            Now::Scheduled { .. } | Now::Waiting | Now::Lost => {
-                self.charge_lost(rows, at_ns, false);
-                self.now = Now::Waiting;
-            }
-        }
-        noted
+            // A wake-up during the poll may have been lost: what is known is known since the poll began.
+            None => Now::Waiting,
+        };
     }
 
-    pub(super) fn woken(&mut self, rows: &mut Rows, at_ns: u64, wake: Wake) -> Noted {
-        let mut noted = Noted::default();
+    pub(super) fn woken(&mut self, tally: &mut Tally, at_ns: u64, wake: Wake) {
         match &mut self.now {
             Now::Waiting => {
-                noted.wait_split = self.charge_wait(rows, at_ns, Some(wake), false);
-                self.now = Now::Scheduled {
-                    stack: self.stack_of(wake.tag),
+                let stack = self.charge_wait(tally, at_ns, wake, false);
+                self.now = Now::Scheduled(Cause {
+                    stack,
                     waker: wake.waker,
-                };
+                });
             }
-            Now::Running { woken, .. } => *woken = woken.or(Some(wake)),
-            Now::Scheduled { .. } | Now::Lost => {}
+            Now::Running { woken: Some(_), .. } | Now::Scheduled(_) | Now::Lost => {}
+            Now::Running { woken, .. } => {
+                let stack = self.registrations.tagged(wake.tag).unwrap_or(0);
+                let waker = wake.waker;
+                *woken = Some(Cause { stack, waker });
+            }
         }
-        noted
-    }
-
-    /// Events of this task may have been lost before `at_ns`.
-    pub(super) fn lost(&mut self, rows: &mut Rows, at_ns: u64) {
-        self.charge_lost(rows, at_ns, false);
-        self.now = Now::Lost;
     }
 
     /// The task ends, or (`open`) the recording does.
-    pub(super) fn end(mut self, rows: &mut Rows, at_ns: u64, open: bool) -> Noted {
-        let mut noted = Noted::default();
+    pub(super) fn end(mut self, tally: &mut Tally, at_ns: u64, open: bool) {
+        #[cfg(test)]
+        tally.rows.probe.ended(self.group, at_ns.max(self.since_ns));
         match self.now {
-            Now::Scheduled { stack, waker } => self.charge(rows, State::Scheduled, stack, waker, at_ns, open),
-            Now::Running { .. } => {
-                noted.poll = Some((
-                    self.since_ns,
-                    at_ns.saturating_sub(self.since_ns),
-                    RawStack::default(),
-                ));
-                self.charge(
-                    rows,
-                    State::Running,
-                    RawStack::default(),
-                    RawWakerId::default(),
-                    at_ns,
-                    open,
-                );
+            Now::Running { .. } if !open => {
+                self.registrations.clear();
+                self.end_of_poll(tally, at_ns);
             }
-            Now::Waiting => noted.wait_split = self.charge_wait(rows, at_ns, None, open),
-            Now::Lost => self.charge_lost(rows, at_ns, open),
-        }
-        noted
-    }
-
-    fn end_of_poll(&mut self, rows: &mut Rows, at_ns: u64, noted: &mut Noted) {
-        let left_at = self
-            .registrations
-            .first()
-            .map_or(0, |registration| registration.stack);
-        noted.poll = Some((
-            self.since_ns,
-            at_ns.saturating_sub(self.since_ns),
-            self.raw(left_at),
-        ));
-        self.charge(
-            rows,
-            State::Running,
-            RawStack::default(),
-            RawWakerId::default(),
-            at_ns,
-            false,
-        );
-    }
-
-    fn raw(&self, number: u32) -> RawStack {
-        if number == 0 {
-            RawStack::default()
-        } else {
-            RawStack {
-                process: self.group.process,
-                number,
-            }
+            _ => self.charge_now(tally, at_ns, open),
         }
     }
 
-    /// The stack of the registration with this tag, or of the only one there is.
-    fn stack_of(&self, tag: u16) -> RawStack {
-        let tagged = self.registrations.iter().rev().find(|r| tag != 0 && r.tag == tag);
-        let only = || {
-            self.registrations
-                .first()
-                .filter(|first| self.registrations.iter().all(|r| r.stack == first.stack))
-        };
-        self.raw(tagged.or_else(only).map_or(0, |registration| registration.stack))
-    }
-
-    /// Gives the wait to the registration that ended it; true if it had to be split evenly over all of them.
-    fn charge_wait(&mut self, rows: &mut Rows, at_ns: u64, wake: Option<Wake>, open: bool) -> bool {
-        let waker = wake.map(|wake| wake.waker).unwrap_or_default();
-        let stack = self.stack_of(wake.map_or(0, |wake| wake.tag));
-        if stack != RawStack::default() || self.registrations.is_empty() {
-            self.charge(rows, State::Waiting, stack, waker, at_ns, open);
-            return false;
-        }
-        let (start_ns, count) = (self.since_ns, self.registrations.len() as u64);
-        let whole_ns = at_ns.saturating_sub(start_ns);
-        let part =
-            |share: u64| start_ns + (u128::from(whole_ns) * u128::from(share) / u128::from(count)) as u64;
-        for (share, registration) in (0..).zip(&self.registrations) {
-            let (group, stack) = (self.group, self.raw(registration.stack));
-            let (start_ns, end_ns) = (part(share), part(share + 1));
-            rows.add(Episode {
-                group,
-                stack,
-                state: State::Waiting,
-                waker,
-                start_ns,
-                end_ns,
-                open,
-            });
-        }
-        self.since_ns = start_ns.max(at_ns);
-        true
-    }
-
-    fn charge_lost(&mut self, rows: &mut Rows, at_ns: u64, open: bool) {
-        self.charge(
-            rows,
-            State::Lost,
-            RawStack::default(),
-            RawWakerId::default(),
-            at_ns,
-            open,
-        );
-    }
-
-    fn charge(
-        &mut self,
-        rows: &mut Rows,
-        state: State,
-        stack: RawStack,
-        waker: RawWakerId,
-        at_ns: u64,
-        open: bool,
-    ) {
-        let end_ns = at_ns.max(self.since_ns);
-        rows.add(Episode {
+    fn end_of_poll(&mut self, tally: &mut Tally, at_ns: u64) {
+        let left_at = self.registrations.as_slice().first();
+        tally.polled(RawLongPoll {
+            duration_ns: at_ns.saturating_sub(self.since_ns),
+            started_ns: self.since_ns,
             group: self.group,
-            stack,
+            stack: left_at.map_or(0, |registration| registration.stack),
+        });
+        self.charge_now(tally, at_ns, false);
+    }
+
+    /// Charges the time since the state began to that state.
+    fn charge_now(&mut self, tally: &mut Tally, at_ns: u64, open: bool) {
+        match self.now {
+            Now::Scheduled(cause) => self.charge(tally, State::Scheduled, cause, at_ns, open),
+            Now::Running { .. } => self.charge(tally, State::Running, Cause::default(), at_ns, open),
+            Now::Lost => self.charge(tally, State::Lost, Cause::default(), at_ns, open),
+            Now::Waiting => {
+                let unseen = Wake {
+                    tag: 0,
+                    waker: RawWakerId::default(),
+                };
+                self.charge_wait(tally, at_ns, unseen, open);
+            }
+        }
+    }
+
+    /// Gives the wait to the registration that ended it, and returns its stack; 0 if it had to be split.
+    fn charge_wait(&mut self, tally: &mut Tally, at_ns: u64, wake: Wake, open: bool) -> u32 {
+        let waker = wake.waker;
+        let several = match self.registrations.place_of(wake.tag) {
+            Place::Stack(stack) => {
+                self.charge(tally, State::Waiting, Cause { stack, waker }, at_ns, open);
+                return stack;
+            }
+            Place::Several(several) => several,
+        };
+        tally.counts.waits_split += 1;
+        for (stack, end_ns) in split(&several, self.since_ns, at_ns) {
+            self.charge(tally, State::Waiting, Cause { stack, waker }, end_ns, open);
+        }
+        0
+    }
+
+    fn charge(&mut self, tally: &mut Tally, state: State, cause: Cause, at_ns: u64, open: bool) {
+        let end_ns = at_ns.max(self.since_ns);
+        if state == State::Lost && end_ns == self.since_ns {
+            return;
+        }
+        tally.rows.add(Episode {
+            group: self.group,
+            stack: RawStack::new(self.group.process, cause.stack),
             state,
-            waker,
+            waker: cause.waker,
             start_ns: self.since_ns,
             end_ns,
             open,
         });
         self.since_ns = end_ns;
+    }
+}
+
+#[cfg(test)]
+mod size {
+    /// A million tasks: a hash map's table has 2²¹ places for them, each with a byte of its own.
+    #[test]
+    fn a_million_live_tasks_take_less_than_200_mb() {
+        let place = size_of::<((u32, u64), super::Task)>() + 1;
+        assert!(place << 21 < 200_000_000, "{place}");
     }
 }

@@ -30,6 +30,11 @@ pub(super) const AWAITS: &[Row] = &[
     ("tokio::sync::oneshot", "reqwest", Io),
     ("tokio::sync::mpsc", "hyper::body", Io),
     ("futures_channel", "hyper::body", Io),
+    (
+        "futures_channel",
+        "hyper_util::client::legacy::pool::IdleTask",
+        Channel,
+    ),
     ("futures_channel", "hyper_util::client", Io),
     ("hyper::body", "", Io),
     ("tokio::sync", "redis", Io),

@@ -107,8 +107,12 @@ fn render(name: &str, depth: u32, segments: Segments) -> String {
         if part.starts_with('<') && part.ends_with('>') {
             let inner = &part[1..part.len() - 1];
             if let Some(target) = implementing_type(inner) {
-                // The path of the impl block says nothing that the type does not.
-                shown.clear();
+                // The path of the impl block says nothing that the type does not, if that has one itself.
+                let target = target.trim_start_matches(['&', '*']);
+                let target = target.strip_prefix("mut ").unwrap_or(target);
+                if split_path(target).len() > 1 {
+                    shown.clear();
+                }
                 shown.push(render_type(target, depth + 1, Segments::All));
             } else if index == 0 {
                 shown.push(render_type(inner, depth + 1, Segments::All));
@@ -127,12 +131,17 @@ fn render(name: &str, depth: u32, segments: Segments) -> String {
 
 /// `T` of `T as Trait` and of `impl Trait for T`; the trait where `T` is only a type parameter.
 fn implementing_type(inner: &str) -> Option<&str> {
-    if let Some(implementation) = inner.strip_prefix("impl ") {
-        return Some(split_top(implementation, " for ").map_or(implementation, |(_, target)| target));
-    }
-    let (target, implemented) = split_top(inner, " as ")?;
+    let (target, implemented) = match inner.strip_prefix("impl ") {
+        Some(implementation) => match split_top(implementation, " for ") {
+            Some((implemented, target)) => (target, implemented),
+            None => return Some(implementation),
+        },
+        None => split_top(inner, " as ")?,
+    };
     let bare = target.trim_start_matches('&').trim_start_matches("mut ");
-    Some(if is_parameter(bare) { implemented } else { target })
+    // With a path before it, `impl Trait for Type` names a type of that module, whatever its length.
+    let parameter = is_parameter(bare) && (!inner.starts_with("impl ") || bare.len() <= 3);
+    Some(if parameter { implemented } else { target })
 }
 
 fn render_segment(part: &str, depth: u32) -> String {

@@ -4,6 +4,7 @@ mod damage;
 mod program;
 mod speed;
 
+use crate::symbolize::symbolizer::SymbolFunction;
 use program::Program;
 
 use super::*;
@@ -197,19 +198,4 @@ fn the_build_id_is_the_linkers() {
     assert_eq!(program.object.build_id(), "deadbeef01");
     let without = Program::build("no-id", &["-Clink-arg=-Wl,--build-id=none"]);
     assert_eq!(without.object.build_id(), "");
-}
-
-/// What the running process has at a mapping's start is the byte that the file has at its offset.
-#[test]
-fn offsets_of_mappings_become_addresses() {
-    let program = Program::build("offsets", &["-O"]);
-    let address = program.addresses_in("drive")[0];
-    let offset = program.offset_of(address);
-    assert_eq!(program.object.address_at_offset(offset), Some(address));
-    let page = offset - offset % 4096;
-    assert_eq!(
-        program.object.address_at_offset(page),
-        Some(address - (offset - page))
-    );
-    assert_eq!(program.object.address_at_offset(1 << 40), None);
 }

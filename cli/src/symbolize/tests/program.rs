@@ -1,10 +1,11 @@
 //! A small program built for one test, and the addresses of its functions.
 
+use crate::symbolize::symbolizer::SymbolFunction;
 use std::path::PathBuf;
 use std::process::Command;
 use std::{env, fs};
 
-use object::{Object, ObjectSegment, ObjectSymbol};
+use object::{Object, ObjectSymbol};
 
 use super::super::*;
 
@@ -65,15 +66,6 @@ impl Program {
 
     pub(super) fn debug_info(&self) -> DebugInfo {
         self.object.symbolize(&[]).unwrap().debug_info
-    }
-
-    pub(super) fn offset_of(&self, address: u64) -> u64 {
-        let object = self.object.parse().unwrap();
-        let inside = |segment: &object::Segment<'_, '_>| {
-            (segment.address()..segment.address() + segment.size()).contains(&address)
-        };
-        let segment = object.segments().find(inside).expect("a segment");
-        address - segment.address() + segment.file_range().0
     }
 }
 

@@ -1,0 +1,85 @@
+//! What aggregation gives out at the end: totals in raw numbers, before names.
+
+use std::collections::HashMap;
+
+use super::rows::{RawRow, RawWaker};
+
+/// A task table of a process: its index in [`Tap::Tokio`](crate::process_info::Tap).
+pub type TableId = u16;
+
+/// A stack's number in the region's table, with the process whose addresses it holds. 0 is the empty stack.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct RawStack {
+    pub process: u32,
+    pub number: u32,
+}
+
+impl RawStack {
+    /// The empty stack belongs to no process.
+    pub(super) fn new(process: u32, number: u32) -> RawStack {
+        match number {
+            0 => RawStack::default(),
+            _ => RawStack { process, number },
+        }
+    }
+}
+
+/// Number of a group, with the process it belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RawGroupId {
+    pub process: u32,
+    pub group: u32,
+}
+
+/// Tasks of one table that were spawned at one place; or the futures under `block_on` of one process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RawGroup {
+    pub process: u32,
+    /// None for roots, and for tasks of which no poll was seen.
+    pub table: Option<TableId>,
+    pub is_root: bool,
+    pub spawn_stack: RawStack,
+    pub tasks: u64,
+    pub completed: u64,
+    pub cancelled: u64,
+    pub panicked: u64,
+}
+
+/// One long poll.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RawLongPoll {
+    /// First, so that polls order by length.
+    pub duration_ns: u64,
+    pub started_ns: u64,
+    pub group: RawGroupId,
+    /// Number of the stack where it left off, in the group's process.
+    pub stack: u32,
+}
+
+/// What was counted on the way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub events: u64,
+    /// Events that rings have told of having dropped.
+    pub events_lost: u64,
+    pub tasks_seen_late: u64,
+    /// Polls that began though no wake-up was seen.
+    pub wakes_unseen: u64,
+    /// Waits that could not be given to one registration.
+    pub waits_split: u64,
+}
+
+/// Everything that aggregation knows at the end, before names.
+#[derive(Debug)]
+pub struct RawProfile {
+    pub rows: Vec<RawRow>,
+    pub wakers: Vec<RawWaker>,
+    pub groups: Vec<RawGroup>,
+    /// Per group, at most [`LONGEST_POLLS`](crate::profile::LONGEST_POLLS) each.
+    pub longest_polls: Vec<RawLongPoll>,
+    /// Per (process, table): the stack at its first poll, below that poll.
+    pub table_stacks: HashMap<(u32, TableId), RawStack>,
+    /// Tables in whose polls other tables were first polled, with the stack that did it: runtimes' workers.
+    pub nested_tables: Vec<((u32, TableId), RawStack)>,
+    pub counts: Counts,
+}

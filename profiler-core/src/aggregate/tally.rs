@@ -1,0 +1,95 @@
+//! Where state machines put what they have found: rows, groups, longest polls, counts. Its size follows the
+//! number of distinct places in the program, never the number of tasks or polls.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+
+use super::raw::{Counts, RawGroup, RawGroupId, RawLongPoll, RawStack, TableId};
+use super::rows::Rows;
+use crate::event::Outcome;
+use crate::profile::LONGEST_POLLS;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum GroupKey {
+    Tasks {
+        process: u32,
+        table: Option<TableId>,
+        spawn_stack: u32,
+    },
+    Roots {
+        process: u32,
+    },
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) rows: Rows,
+    pub(super) counts: Counts,
+    pub(super) groups: Vec<RawGroup>,
+    group_index: HashMap<GroupKey, RawGroupId>,
+    longest_polls: HashMap<RawGroupId, BinaryHeap<Reverse<RawLongPoll>>>,
+}
+
+impl Tally {
+    /// The group of a task that begins, which is counted.
+    pub(super) fn enter_group(&mut self, key: GroupKey) -> RawGroupId {
+        let next = self.groups.len() as u32;
+        let (process, table, spawn_stack) = match key {
+            GroupKey::Tasks {
+                process,
+                table,
+                spawn_stack,
+            } => (process, table, spawn_stack),
+            GroupKey::Roots { process } => (process, None, 0),
+        };
+        let id = *self
+            .group_index
+            .entry(key)
+            .or_insert(RawGroupId { process, group: next });
+        if id.group == next {
+            self.groups.push(RawGroup {
+                process,
+                table,
+                is_root: matches!(key, GroupKey::Roots { .. }),
+                spawn_stack: RawStack::new(process, spawn_stack),
+                ..RawGroup::default()
+            });
+        }
+        self.groups[id.group as usize].tasks += 1;
+        id
+    }
+
+    pub(super) fn table_of(&self, group: RawGroupId) -> Option<TableId> {
+        self.groups[group.group as usize].table
+    }
+
+    /// A task of the group has ended like this.
+    pub(super) fn ended(&mut self, group: RawGroupId, outcome: Outcome) {
+        let counts = &mut self.groups[group.group as usize];
+        match outcome {
+            Outcome::Ready => counts.completed += 1,
+            Outcome::Panicked => counts.panicked += 1,
+            Outcome::Cancelled => counts.cancelled += 1,
+            Outcome::Pending | Outcome::Freed => {}
+        }
+    }
+
+    /// A poll seen from its start to its end.
+    pub(super) fn polled(&mut self, poll: RawLongPoll) {
+        let longest = self.longest_polls.entry(poll.group).or_default();
+        if longest.len() < LONGEST_POLLS {
+            longest.push(Reverse(poll));
+        } else if let Some(mut shortest) = longest.peek_mut()
+            && shortest.0 < poll
+        {
+            *shortest = Reverse(poll);
+        }
+    }
+
+    pub(super) fn longest_polls(&mut self) -> Vec<RawLongPoll> {
+        std::mem::take(&mut self.longest_polls)
+            .into_values()
+            .flat_map(|heap| heap.into_iter().map(|poll| poll.0))
+            .collect()
+    }
+}

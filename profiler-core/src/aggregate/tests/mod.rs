@@ -1,0 +1,40 @@
+//! The aggregator against schedulers whose truth is known, and against any events at all.
+
+mod any_order;
+mod cases;
+mod causal;
+mod losses;
+mod roots;
+mod simulator;
+mod truth;
+
+use super::aggregator::Aggregator;
+use super::raw::RawProfile;
+use super::rows::Probe;
+use crate::event::{Event, Kind};
+
+/// An event of a ring at its time.
+type Timed = (usize, u64, Event);
+
+fn event(kind: Kind, subject: u64, aux: u16, value: u64) -> Event {
+    Event {
+        kind,
+        ticks: 0,
+        subject,
+        aux,
+        value,
+    }
+}
+
+/// What comes of these events, in a recording that ends at `end_ns`.
+fn aggregate(events: impl IntoIterator<Item = Timed>, end_ns: u64) -> (RawProfile, Probe) {
+    let mut aggregator = Aggregator::new();
+    for (ring, at_ns, event) in events {
+        aggregator.event(ring, at_ns, event, u32::from);
+    }
+    for process in 0..8 {
+        aggregator.process_ended(process, end_ns);
+    }
+    let probe = std::mem::take(&mut aggregator.tally.rows.probe);
+    (aggregator.finish(end_ns), probe)
+}

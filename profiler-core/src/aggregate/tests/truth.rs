@@ -1,0 +1,86 @@
+//! What a simulated scheduler knows of its tasks: every episode of every task.
+
+use std::collections::BTreeMap;
+
+use crate::aggregate::raw::RawProfile;
+use crate::aggregate::rows::RawWaker;
+use crate::profile::State;
+
+/// (table or none, spawn stack).
+pub(super) type Group = (Option<u16>, u32);
+/// (group of the task polled on the waking thread, its stack); None if unknown.
+pub(super) type Waker = Option<(Option<Group>, u32)>;
+
+#[derive(Clone, Debug)]
+pub(super) struct TrueEpisode {
+    pub(super) group: Group,
+    pub(super) state: State,
+    pub(super) stack: u32,
+    pub(super) waker: Waker,
+    pub(super) start_ns: u64,
+    pub(super) end_ns: u64,
+    /// Where it ran.
+    pub(super) ring: usize,
+    pub(super) open: bool,
+}
+
+/// tasks, completed, cancelled, panicked.
+pub(super) type TaskCounts = [u64; 4];
+
+#[derive(Debug, Default)]
+pub(super) struct Truth {
+    pub(super) episodes: Vec<TrueEpisode>,
+    pub(super) groups: BTreeMap<Group, TaskCounts>,
+    pub(super) seen_late: u64,
+    pub(super) splits: u64,
+    /// Σ end − begin of all tasks.
+    pub(super) lives_ns: u64,
+    pub(super) polls: u64,
+}
+
+type RowKey = (Group, u8, u32, Waker);
+/// ns, episodes, open episodes.
+type RowTotals = (u64, u64, u64);
+
+impl Truth {
+    pub(super) fn rows(&self) -> BTreeMap<RowKey, RowTotals> {
+        let mut rows = BTreeMap::<RowKey, RowTotals>::new();
+        for e in &self.episodes {
+            let row = rows
+                .entry((e.group, e.state as u8, e.stack, e.waker))
+                .or_default();
+            row.0 += e.end_ns - e.start_ns;
+            row.1 += 1;
+            row.2 += u64::from(e.open);
+        }
+        rows
+    }
+}
+
+/// The rows of a profile in the terms of the truth.
+pub(super) fn rows_of(profile: &RawProfile) -> BTreeMap<RowKey, RowTotals> {
+    let group = |number: u32| {
+        let group = &profile.groups[number as usize];
+        (group.table, group.spawn_stack.number)
+    };
+    let waker = |waker: RawWaker| match waker {
+        RawWaker::Unknown => None,
+        RawWaker::Seen { group: by, stack } => Some((by.map(|by| group(by.group)), stack.number)),
+    };
+    let mut rows = BTreeMap::new();
+    for row in &profile.rows {
+        let waker = waker(profile.wakers[row.waker.0 as usize]);
+        let key = (group(row.group.group), row.state as u8, row.stack.number, waker);
+        let totals = (row.stats.total_ns, row.stats.episodes, row.open_episodes);
+        assert_eq!(rows.insert(key, totals), None, "two rows of one key");
+    }
+    rows
+}
+
+pub(super) fn counts_of(profile: &RawProfile) -> BTreeMap<Group, TaskCounts> {
+    let counts = |g: &crate::aggregate::RawGroup| [g.tasks, g.completed, g.cancelled, g.panicked];
+    let groups = profile.groups.iter();
+    groups
+        .map(|g| ((g.table, g.spawn_stack.number), counts(g)))
+        .collect()
+}

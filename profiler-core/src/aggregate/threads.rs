@@ -1,0 +1,36 @@
+//! What each ring's thread is doing, as its own events tell.
+
+use super::raw::RawGroupId;
+
+/// A poll that a thread has begun and not ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Polling {
+    /// The task's address.
+    pub(super) subject: u64,
+    pub(super) group: RawGroupId,
+    /// The task was freed before the end of its last poll was written: how it ended is yet to be told.
+    pub(super) outlived: bool,
+}
+
+/// A ring's thread.
+#[derive(Debug, Default)]
+pub(super) struct Thread {
+    pub(super) process: u32,
+    /// When its last event was written.
+    pub(super) last_ns: u64,
+    /// Innermost last. More than one: a runtime's worker is a task itself.
+    pub(super) polling: Vec<Polling>,
+}
+
+impl Thread {
+    /// The poll of this task ends. None if its start was not seen. Polls within it whose ends were not seen are
+    /// given to `unended`.
+    pub(super) fn end_poll(&mut self, subject: u64, unended: &mut Vec<Polling>) -> Option<Polling> {
+        let at = self
+            .polling
+            .iter()
+            .rposition(|polling| polling.subject == subject)?;
+        unended.extend(self.polling.drain(at + 1..));
+        self.polling.pop()
+    }
+}
