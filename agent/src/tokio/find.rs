@@ -68,9 +68,8 @@ pub(crate) fn attach(program: &Module, allow_unknown_version: bool) -> Tap {
     let Ok(file) = ElfFile::open(&program.path) else {
         return Tap::NoRuntime;
     };
-    let version = Version::in_program(program);
     let Some(functions) = file.functions() else {
-        return match version {
+        return match Version::in_program(program) {
             None => Tap::NoRuntime,
             Some(version) => refused(format!(
                 "it holds tokio {version} but no symbols, so tokio's task tables cannot be told from other data; \
@@ -82,7 +81,8 @@ pub(crate) fn attach(program: &Module, allow_unknown_version: bool) -> Tap {
     if roles.is_empty() {
         return Tap::NoRuntime;
     }
-    let version = match version {
+    // Reads all of the program: not before it is needed.
+    let version = match Version::in_program(program) {
         Some(version) if version.is_known() || allow_unknown_version => version,
         Some(version) => {
             return refused(format!(
