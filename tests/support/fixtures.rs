@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 ///
 /// Within one process each is built once; between processes cargo's own lock and fingerprints see to it that
 /// a second build finds its work done.
-pub fn fixture(name: &str, profile: &str, bin: &str) -> PathBuf {
+pub(crate) fn fixture(name: &str, profile: &str, bin: &str) -> PathBuf {
     static BUILT: Mutex<Option<HashSet<PathBuf>>> = Mutex::new(None);
 
     let target = target_dir().join("fixtures").join(name);
@@ -28,12 +28,12 @@ pub fn fixture(name: &str, profile: &str, bin: &str) -> PathBuf {
 }
 
 /// A copy without line tables and inlined frames, as `strip = "debuginfo"` leaves it: the symbols remain.
-pub fn strip_debug(program: &Path) -> PathBuf {
+pub(crate) fn strip_debug(program: &Path) -> PathBuf {
     strip(program, "--strip-debug")
 }
 
 /// A copy without any symbol, as many distributions ship programs.
-pub fn strip_all(program: &Path) -> PathBuf {
+pub(crate) fn strip_all(program: &Path) -> PathBuf {
     strip(program, "--strip-all")
 }
 

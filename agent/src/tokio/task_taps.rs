@@ -132,7 +132,11 @@ unsafe extern "C-unwind" fn poll_tap(task: u64, sp: u64, bp: u64) {
     let is_cancelled = || {
         // A shutdown marks finished tasks, too, if it finds them before they are let go: what counts is the moment
         // when the task told its awaiter, and a poll that registered nothing was not suspended.
-        let at_end = if polled.end_state == 0 { after } else { polled.end_state };
+        let at_end = if polled.end_state == 0 {
+            after
+        } else {
+            polled.end_state
+        };
         before & state::CANCELLED != 0
             || at_end & state::CANCELLED != 0 && thread.registrations != registrations
     };

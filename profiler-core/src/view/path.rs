@@ -248,7 +248,11 @@ mod tests {
         let driver = "tokio::runtime::time::Driver::process_at_time";
         assert_eq!(kind(&[&[driver][..], &relay].concat()), Some(Kind::Timer));
         let sender = "tokio::sync::mpsc::unbounded::UnboundedSender<T>::send";
-        assert_eq!(kind(&[&[sender][..], &relay].concat()), None, "a task's own doing");
+        assert_eq!(
+            kind(&[&[sender][..], &relay].concat()),
+            None,
+            "a task's own doing"
+        );
     }
 
     #[test]

@@ -58,7 +58,11 @@ fn lines_are_in_functions() {
         path("poll", 23).unwrap(),
         "app::deep::<impl Future for std::pin::Pin<Box<dyn Send>>>::poll"
     );
-    assert_eq!(path("poll", 27).unwrap(), "app::poll", "a type that only a macro's caller knows");
+    assert_eq!(
+        path("poll", 27).unwrap(),
+        "app::poll",
+        "a type that only a macro's caller knows"
+    );
     assert_eq!(path("given", 29).unwrap(), "app::Ext::given");
 }
 
