@@ -4,7 +4,7 @@ use asyncprof_core::view::Kind::{Blocking, Channel, Io, Join, Lock, Notify, Othe
 
 use crate::support::accuracy::{Build, check, site, work};
 
-pub(crate) fn sleep(build: Build) {
+pub fn sleep(build: Build) {
     let stack = "sleep::outer > sleep::middle > sleep::inner > tokio::time::sleep::Sleep";
     let sites = [
         site("sleep::inner", Timer, stack).waits(200),
@@ -13,7 +13,7 @@ pub(crate) fn sleep(build: Build) {
     check(build, "sleep", &sites, &[]);
 }
 
-pub(crate) fn current_thread(build: Build) {
+pub fn current_thread(build: Build) {
     let inner = "current_thread::outer > current_thread::middle > current_thread::inner > tokio::time::sleep";
     let local = "current_thread::local_outer > current_thread::local_inner > tokio::time::sleep";
     let spawned = "current_thread::main > current_thread::spawned_tasks > tokio::runtime::task::join";
@@ -28,7 +28,7 @@ pub(crate) fn current_thread(build: Build) {
     check(build, "current_thread", &sites, &[]);
 }
 
-pub(crate) fn tcp(build: Build) {
+pub fn tcp(build: Build) {
     let ask = "tcp::client_session > tcp::ask > tokio::io::util::read_exact";
     let next = "tcp::server_session > tcp::next_question > tokio::io::util::read_exact";
     let answer = "tcp::server_session > tcp::answer > tokio::time::sleep";
@@ -42,7 +42,7 @@ pub(crate) fn tcp(build: Build) {
     check(build, "tcp", &sites, &[]);
 }
 
-pub(crate) fn channels(build: Build) {
+pub fn channels(build: Build) {
     let produce = "channels::produce_slowly > channels::pause > tokio::time::sleep";
     let drain = "channels::drain_slowly > channels::pause > tokio::time::sleep";
     let answer = "channels::answer_late > channels::pause > tokio::time::sleep";
@@ -62,7 +62,7 @@ pub(crate) fn channels(build: Build) {
     check(build, "channels", &sites, &[]);
 }
 
-pub(crate) fn locks(build: Build) {
+pub fn locks(build: Build) {
     let sites = [
         site(
             "locks::wait_for_mutex",
@@ -102,7 +102,7 @@ pub(crate) fn locks(build: Build) {
 }
 
 /// The wait at a `join!` or `select!` belongs to the branch that ended it.
-pub(crate) fn joins(build: Build) {
+pub fn joins(build: Build) {
     let child = "joins::await_children > joins::await_child > tokio::runtime::task::join";
     let short = "joins::nap_both_ways > joins::short_nap > joins::nap > tokio::time::sleep";
     let long = "joins::nap_both_ways > joins::long_nap > joins::nap > tokio::time::sleep";
@@ -126,7 +126,7 @@ pub(crate) fn joins(build: Build) {
     check(build, "joins", &sites, &["joins::time_out", "joins::slow_timer"]);
 }
 
-pub(crate) fn blocking(build: Build) {
+pub fn blocking(build: Build) {
     let offload = "blocking::offload_all > blocking::offload > tokio::runtime::task::join";
     let sites = [
         site("blocking::offload", Blocking, offload).waits(20),
@@ -135,7 +135,7 @@ pub(crate) fn blocking(build: Build) {
     check(build, "blocking", &sites, &[]);
 }
 
-pub(crate) fn dynfut(build: Build) {
+pub fn dynfut(build: Build) {
     let bottom = "dynfut::descend_often > dynfut::descend > dynfut::descend > dynfut::descend > \
                   dynfut::descend > dynfut::descend > dynfut::at_the_bottom > tokio::time::sleep";
     let foreign = "dynfut::wait_for_foreigners > dynfut::foreign_signal > dynfut::ForeignSignal";
@@ -153,14 +153,14 @@ pub(crate) fn dynfut(build: Build) {
     check(build, "dynfut", &sites, &[]);
 }
 
-pub(crate) fn outcomes(build: Build) {
+pub fn outcomes(build: Build) {
     let stack = "outcomes::aborted_while_waiting > tokio::time::sleep";
     let sites = [site("outcomes::aborted_while_waiting", Timer, stack).waits(5)];
     check(build, "outcomes", &sites, &[]);
 }
 
 /// 3000 threads, each with a runtime of its own, come and go.
-pub(crate) fn threads(build: Build) {
+pub fn threads(build: Build) {
     let stack = "threads::short_life > tokio::time::sleep";
     let sites = [site("threads::short_life", Timer, stack).waits(3000)];
     check(build, "threads", &sites, &[]);

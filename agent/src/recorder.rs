@@ -124,7 +124,7 @@ const _: () = assert!(align_of::<NoPlace>() >= align_of::<Thread>());
 
 fn no_place() -> *mut Thread {
     // Only the first word of a dead thread is ever looked at.
-    (&raw const NO_PLACE).cast_mut().cast()
+    (&raw const NO_PLACE.0).cast_mut().cast()
 }
 
 #[cold]

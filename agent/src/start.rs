@@ -11,7 +11,8 @@ use crate::{modules, recorder, tokio, unwind};
 /// Joins the recording that the environment names, if it names one that is there. Before the program's own code
 /// and before any second thread. Says nothing and changes nothing otherwise.
 pub fn start() {
-    let _ = try_start();
+    // A fault of ours in an odd program must not end it: it is called by the loader, through which nothing unwinds.
+    let _ = std::panic::catch_unwind(try_start);
 }
 
 fn try_start() -> Option<()> {

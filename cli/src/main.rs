@@ -5,6 +5,7 @@ mod record;
 mod render;
 mod symbolize;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -40,11 +41,15 @@ enum Command {
     #[command(hide = true)]
     DemoService(commands::DemoServiceCommand),
     /// Print a completion script for a shell
+    #[command(after_help = "\
+Examples:
+  asyncprof completions bash > ~/.local/share/bash-completion/completions/asyncprof
+  asyncprof completions zsh > ~/.zfunc/_asyncprof
+  asyncprof completions fish > ~/.config/fish/completions/asyncprof.fish")]
     Completions {
         shell: clap_complete::Shell,
     },
-    /// Print the manual page
-    Man,
+    Man(commands::ManCommand),
 }
 
 fn main() -> ExitCode {
@@ -53,7 +58,8 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("asyncprof: {error:#}");
+            // Who closed our standard error does not want to know.
+            let _ = writeln!(std::io::stderr(), "asyncprof: {error:#}");
             ExitCode::from(
                 error
                     .downcast_ref::<NotStartable>()
@@ -71,13 +77,12 @@ fn run(command: Command) -> Result<u8> {
         Command::Demo(demo) => demo.run(),
         Command::DemoService(service) => service.run(),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "asyncprof", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "asyncprof", &mut script);
+            std::io::stdout().write_all(&script)?;
             Ok(0)
         }
-        Command::Man => {
-            clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?;
-            Ok(0)
-        }
+        Command::Man(man) => man.run(Cli::command()),
     }
 }
 

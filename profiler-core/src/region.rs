@@ -88,7 +88,7 @@ struct ThreadSlot {
 /// Why a file cannot serve as a region.
 #[derive(Debug, thiserror::Error)]
 pub enum RegionError {
-    #[error("the shared memory could not be {step}: {source}")]
+    #[error("the shared memory could not be {step}")]
     System { step: &'static str, source: io::Error },
     #[error("the shared memory is not this recording's")]
     Foreign,
@@ -252,6 +252,11 @@ impl Region {
             .iter()
             .map(|thread| thread.ring.lost())
             .sum()
+    }
+
+    /// Events dropped so far in one ring.
+    pub fn events_lost_in(&self, slot: usize) -> u64 {
+        self.layout().threads[slot].ring.lost()
     }
 
     /// A ring for the calling thread of the process in `process`; None (counted) if there are too many threads.

@@ -21,14 +21,14 @@ const SLACK_NS_PER_AWAIT: f64 = 50_000.0;
 
 /// How a fixture is built.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Build {
-    pub(crate) package: &'static str,
-    pub(crate) profile: &'static str,
-    pub(crate) has_lines: bool,
+pub struct Build {
+    pub package: &'static str,
+    pub profile: &'static str,
+    pub has_lines: bool,
 }
 
 impl Build {
-    pub(crate) fn of(package: &'static str, profile: &'static str) -> Build {
+    pub fn of(package: &'static str, profile: &'static str) -> Build {
         Build {
             package,
             profile,
@@ -37,7 +37,7 @@ impl Build {
     }
 
     /// Without line tables: inlined functions have no name.
-    pub(crate) fn stripped(profile: &'static str) -> Build {
+    pub fn stripped(profile: &'static str) -> Build {
         Build {
             has_lines: false,
             ..Build::of("waits", profile)
@@ -55,10 +55,10 @@ impl Build {
 }
 
 /// One await of a program, or the running of its blocking tasks.
-pub(crate) struct Site {
+pub struct Site {
     /// As in the truth.
-    pub(crate) name: &'static str,
-    pub(crate) kind: Kind,
+    pub name: &'static str,
+    pub kind: Kind,
     /// Await stacks as shown, root first; the last is how the name of the library's leaf begins.
     paths: Vec<Vec<&'static str>>,
     waits: Option<u64>,
@@ -66,7 +66,7 @@ pub(crate) struct Site {
 }
 
 /// An await at `stack`: functions separated by ` > `, root first, the beginning of the library's leaf last.
-pub(crate) fn site(name: &'static str, kind: Kind, stack: &'static str) -> Site {
+pub fn site(name: &'static str, kind: Kind, stack: &'static str) -> Site {
     Site {
         name,
         kind,
@@ -77,7 +77,7 @@ pub(crate) fn site(name: &'static str, kind: Kind, stack: &'static str) -> Site 
 }
 
 /// What blocking tasks run.
-pub(crate) fn work(name: &'static str) -> Site {
+pub fn work(name: &'static str) -> Site {
     Site {
         is_running: true,
         ..site(name, Kind::Blocking, "")
@@ -86,13 +86,13 @@ pub(crate) fn work(name: &'static str) -> Site {
 
 impl Site {
     /// The same await under another caller, or in other branches.
-    pub(crate) fn or(mut self, stack: &'static str) -> Site {
+    pub fn or(mut self, stack: &'static str) -> Site {
         self.paths.push(stack.split(" > ").collect());
         self
     }
 
     /// The number of waits, where it is certain: of several awaits a few may be ready at once.
-    pub(crate) fn waits(mut self, waits: u64) -> Site {
+    pub fn waits(mut self, waits: u64) -> Site {
         self.waits = Some(waits);
         self
     }
@@ -118,13 +118,19 @@ impl Site {
 
 /// Records `program` in this build and checks that the profile tells the truth at all sites, and that nothing was
 /// lost or inconsistent. `silent` are functions at which no wait may be seen.
-pub(crate) fn check(build: Build, program: &str, sites: &[Site], silent: &[&str]) {
+pub fn check(build: Build, program: &str, sites: &[Site], silent: &[&str]) {
     let recording = Recording::new(&[], build.program(program), &[]);
     assert!(recording.output.status.success(), "{}", recording.stderr());
     let truth = truth::read(&recording.folder.path().join("truth"));
     assert!(!truth.is_empty(), "the program measured nothing");
     let profile = recording.profile();
-    invariants::check(&profile, Quality::complete(build.package != "tokio-1.28"));
+    let quality = Quality::complete(build.package != "tokio-1.28");
+    let quality = if build.has_lines {
+        quality
+    } else {
+        quality.without_lines()
+    };
+    invariants::check(&profile, quality);
 
     let comparison = Comparison {
         title: format!("{program} {}/{}", build.package, build.profile),

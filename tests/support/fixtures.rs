@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 ///
 /// Within one process each is built once; between processes cargo's own lock and fingerprints see to it that
 /// a second build finds its work done.
-pub(crate) fn fixture(name: &str, profile: &str, bin: &str) -> PathBuf {
+pub fn fixture(name: &str, profile: &str, bin: &str) -> PathBuf {
     static BUILT: Mutex<Option<HashSet<PathBuf>>> = Mutex::new(None);
 
     let target = target_dir().join("fixtures").join(name);
@@ -28,13 +28,35 @@ pub(crate) fn fixture(name: &str, profile: &str, bin: &str) -> PathBuf {
 }
 
 /// A copy without line tables and inlined frames, as `strip = "debuginfo"` leaves it: the symbols remain.
-pub(crate) fn strip_debug(program: &Path) -> PathBuf {
+pub fn strip_debug(program: &Path) -> PathBuf {
     strip(program, "--strip-debug")
 }
 
 /// A copy without any symbol, as many distributions ship programs.
-pub(crate) fn strip_all(program: &Path) -> PathBuf {
+pub fn strip_all(program: &Path) -> PathBuf {
     strip(program, "--strip-all")
+}
+
+/// The program of `no-tokio`, with the C library linked into it. The error says why that cannot be built here.
+pub fn static_program() -> Result<PathBuf, String> {
+    let folder = target_dir().join("fixtures").join("static");
+    let program = folder.join("no-tokio");
+    fs::create_dir_all(&folder).expect("the target folder can be written to");
+    let fresh = folder.join(format!("no-tokio.{}", unique()));
+    let source = workspace_root().join("fixtures/no-tokio/src/main.rs");
+    let rustc = Path::new(env!("CARGO")).with_file_name("rustc");
+    let mut rustc = Command::new(if rustc.exists() { rustc } else { "rustc".into() });
+    rustc.args(["--edition", "2024", "-C", "target-feature=+crt-static", "-o"]);
+    let output = rustc
+        .arg(&fresh)
+        .arg(source)
+        .output()
+        .map_err(|error| error.to_string())?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    fs::rename(&fresh, &program).expect("both are in one folder");
+    Ok(program)
 }
 
 fn build(name: &str, profile: &str, bin: &str, target: &Path) {

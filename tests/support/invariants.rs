@@ -4,31 +4,41 @@ use asyncprof_core::profile::{Profile, State};
 
 /// What the profile may lack.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Quality {
+pub struct Quality {
     /// Whether every task's spawn is seen.
     sees_spawns: bool,
+    has_lines: bool,
     may_lose_events: bool,
 }
 
 impl Quality {
-    pub(crate) fn complete(sees_spawns: bool) -> Quality {
+    pub fn complete(sees_spawns: bool) -> Quality {
         Quality {
             sees_spawns,
+            has_lines: true,
             may_lose_events: false,
         }
     }
 
     /// More events come than the rings hold.
-    pub(crate) fn lossy() -> Quality {
+    pub fn lossy() -> Quality {
         Quality {
-            sees_spawns: false,
             may_lose_events: true,
+            ..Quality::complete(false)
+        }
+    }
+
+    /// Of a program without line tables, which the profile says.
+    pub fn without_lines(self) -> Quality {
+        Quality {
+            has_lines: false,
+            ..self
         }
     }
 }
 
 /// Each row's windows add up to its total, the tables fit together, and nothing is missing that should be there.
-pub(crate) fn check(profile: &Profile, expected: Quality) {
+pub fn check(profile: &Profile, expected: Quality) {
     profile.check().unwrap();
     for row in &profile.rows {
         let windows: u64 = row.windows.iter().map(|window| window.1).sum();

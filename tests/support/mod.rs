@@ -1,8 +1,10 @@
 //! What the tests share: building fixtures, running the command, reading what it wrote.
 
-pub(crate) mod accuracy;
-pub(crate) mod fixtures;
-pub(crate) mod invariants;
-pub(crate) mod observed;
-pub(crate) mod recording;
-pub(crate) mod truth;
+pub mod accuracy;
+pub mod fixtures;
+pub mod invariants;
+pub mod observed;
+pub mod recording;
+pub mod run;
+pub mod terminal;
+pub mod truth;

@@ -7,13 +7,13 @@ use asyncprof_core::view::{Activity, Analysis, CallTree, FrameKind, Kind, NodeId
 
 /// Time and number of episodes.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Amount {
-    pub(crate) ns: u64,
-    pub(crate) episodes: u64,
+pub struct Amount {
+    pub ns: u64,
+    pub episodes: u64,
 }
 
 impl Amount {
-    pub(crate) fn add(&mut self, other: Amount) {
+    pub fn add(&mut self, other: Amount) {
         self.ns += other.ns;
         self.episodes += other.episodes;
     }
@@ -21,20 +21,20 @@ impl Amount {
 
 /// One path of the flame graph: a group, the functions shown under it, and what the tasks did there.
 #[derive(Clone, Debug)]
-pub(crate) struct Shown {
+pub struct Shown {
     /// The group's label, such as `[root task] sleep::main`.
-    pub(crate) group: String,
+    pub group: String,
     /// Root first. A group named after its outermost function is that function.
-    pub(crate) functions: Vec<String>,
-    pub(crate) activities: BTreeMap<Activity, Amount>,
+    pub functions: Vec<String>,
+    pub activities: BTreeMap<Activity, Amount>,
 }
 
 impl Shown {
-    pub(crate) fn amount(&self, activity: Activity) -> Amount {
+    pub fn amount(&self, activity: Activity) -> Amount {
         self.activities.get(&activity).copied().unwrap_or_default()
     }
 
-    pub(crate) fn waits(&self) -> impl Iterator<Item = (Kind, Amount)> + '_ {
+    pub fn waits(&self) -> impl Iterator<Item = (Kind, Amount)> + '_ {
         Kind::ALL
             .into_iter()
             .map(|kind| (kind, self.amount(Activity::Waiting(kind))))
@@ -42,7 +42,7 @@ impl Shown {
     }
 
     /// Waiting, and scheduled after it.
-    pub(crate) fn suspended(&self) -> Amount {
+    pub fn suspended(&self) -> Amount {
         let mut sum = self.amount(Activity::Scheduled);
         // A scheduling delay belongs to the wait that it follows: no episode of its own.
         sum.episodes = 0;
@@ -50,13 +50,13 @@ impl Shown {
         sum
     }
 
-    pub(crate) fn path(&self) -> String {
+    pub fn path(&self) -> String {
         self.functions.join(" > ")
     }
 }
 
 /// All that is shown of a profile, without the runtime's own loops.
-pub(crate) fn shown(profile: &Profile) -> Vec<Shown> {
+pub fn shown(profile: &Profile) -> Vec<Shown> {
     let analysis = Analysis::new(profile, &Rules::default());
     let tree = CallTree::new(&analysis, &TreeOptions::default());
     let mut paths: BTreeMap<NodeId, Shown> = BTreeMap::new();
@@ -103,7 +103,7 @@ fn path(tree: &CallTree, leaf: NodeId) -> Shown {
 }
 
 /// The groups of a kind with this name, added up.
-pub(crate) fn tasks_named(profile: &Profile, kind: TaskKind, name: &str) -> Group {
+pub fn tasks_named(profile: &Profile, kind: TaskKind, name: &str) -> Group {
     let mut sum = Group::default();
     for group in &profile.groups {
         if group.kind == kind && profile.string(group.name) == name {

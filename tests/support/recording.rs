@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use asyncprof_core::profile::Profile;
 
 /// An empty folder, removed when dropped.
-pub(crate) struct Folder(PathBuf);
+#[derive(Debug)]
+pub struct Folder(PathBuf);
 
 impl Folder {
-    pub(crate) fn new() -> Folder {
+    pub fn new() -> Folder {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let path =
@@ -21,7 +22,7 @@ impl Folder {
         Folder(path)
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.0
     }
 }
@@ -33,21 +34,21 @@ impl Drop for Folder {
 }
 
 /// The command under test, in this folder.
-pub(crate) fn asyncprof(folder: &Folder) -> Command {
+pub fn asyncprof(folder: &Folder) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_asyncprof"));
     command.current_dir(folder.path()).env_remove("RUST_BACKTRACE");
     command
 }
 
 /// What came of recording a program.
-pub(crate) struct Recording {
-    pub(crate) output: Output,
-    pub(crate) folder: Folder,
+pub struct Recording {
+    pub output: Output,
+    pub folder: Folder,
 }
 
 impl Recording {
     /// `asyncprof record OPTIONS -- PROGRAM ARGS`.
-    pub(crate) fn new(options: &[&str], program: impl AsRef<OsStr>, args: &[&str]) -> Recording {
+    pub fn new(options: &[&str], program: impl AsRef<OsStr>, args: &[&str]) -> Recording {
         let folder = Folder::new();
         let mut command = asyncprof(&folder);
         command.arg("record").args(options);
@@ -55,11 +56,11 @@ impl Recording {
         Recording::of(command, folder)
     }
 
-    /// With rings of another size than usual: small ones lose events, large ones none.
-    pub(crate) fn with_ring_words(words: usize, program: impl AsRef<OsStr>) -> Recording {
+    /// With rings of another size than usual: small ones lose events.
+    pub fn with_ring_words(words: usize, program: impl AsRef<OsStr>, args: &[&str]) -> Recording {
         let folder = Folder::new();
         let mut command = asyncprof(&folder);
-        command.args(["record", "--"]).arg(program);
+        command.args(["record", "--"]).arg(program).args(args);
         command.env("ASYNCPROF_TEST_RING_WORDS", words.to_string());
         Recording::of(command, folder)
     }
@@ -71,14 +72,14 @@ impl Recording {
     }
 
     /// The profile, read back from its file.
-    pub(crate) fn profile(&self) -> Profile {
+    pub fn profile(&self) -> Profile {
         match Profile::load(self.folder.path().join("asyncprof.data")) {
             Ok(profile) => profile,
             Err(error) => panic!("{error}\n{}", self.stderr()),
         }
     }
 
-    pub(crate) fn stderr(&self) -> String {
+    pub fn stderr(&self) -> String {
         String::from_utf8_lossy(&self.output.stderr).into_owned()
     }
 }

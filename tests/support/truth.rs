@@ -5,16 +5,16 @@ use std::path::Path;
 
 /// One line of the file that `WAITS_TRUTH` names.
 #[derive(Clone, Debug)]
-pub(crate) struct Truth {
+pub struct Truth {
     /// The innermost async fn of the program at the await.
-    pub(crate) site: String,
-    pub(crate) kind: String,
-    pub(crate) total_ns: u64,
-    pub(crate) episodes: u64,
+    pub site: String,
+    pub kind: String,
+    pub total_ns: u64,
+    pub episodes: u64,
 }
 
 /// All lines of the file; none if there is no file.
-pub(crate) fn read(path: &Path) -> Vec<Truth> {
+pub fn read(path: &Path) -> Vec<Truth> {
     let text = fs::read_to_string(path).unwrap_or_default();
     text.lines().map(parse).collect()
 }

@@ -15,6 +15,11 @@ use crate::record::{Request, record};
 /// An axum server on loopback answers orders at a steady rate. For each it asks, at the same time, an upstream
 /// over HTTP (about 40 ms) and a SQLite database in a blocking task (about 15 ms).
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  asyncprof demo                               writes asyncprof.data and flamegraph.svg
+  asyncprof demo -d 10s --rate 200             longer, and busier
+  asyncprof demo --slow-upstream 100ms -o slow.data")]
 pub(crate) struct DemoCommand {
     /// Write just this file: a flame graph if it ends in .svg, else a profile
     #[arg(short, long, value_name = "FILE")]

@@ -4,10 +4,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use asyncprof_core::profile::Profile;
 use asyncprof_core::view::By;
 use clap::{Args, ValueEnum};
 
+use super::load::load;
 use crate::record::{DEFAULT_PROFILE, write_picture};
 use crate::render::{FlamegraphOptions, flamegraph};
 
@@ -16,6 +16,12 @@ use crate::render::{FlamegraphOptions, flamegraph};
 /// The width of a frame is time in the life of tasks; the last frame of each stack says what that time was:
 /// running, scheduled (ready, without a worker), or what the task waited for.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  asyncprof flamegraph                         draw asyncprof.data to flamegraph.svg
+  asyncprof flamegraph --by io -o io.svg       only the waits for input and output
+  asyncprof flamegraph --inverted slow.data    which waits take most, whoever waits
+  asyncprof flamegraph -o - | firefox /dev/stdin")]
 pub(crate) struct FlamegraphCommand {
     /// The profile to draw
     #[arg(value_name = "PROFILE", default_value = DEFAULT_PROFILE)]
@@ -75,7 +81,7 @@ fn parse_pixels(text: &str) -> Result<f64> {
 
 impl FlamegraphCommand {
     pub(crate) fn run(self) -> Result<u8> {
-        let profile = Profile::load(&self.profile)?;
+        let profile = load(&self.profile)?;
         let options = FlamegraphOptions {
             by: self.by.into(),
             show_runtime: self.show_runtime,
@@ -89,7 +95,8 @@ impl FlamegraphCommand {
             std::io::stdout().write_all(&svg)?;
         } else {
             write_picture(&self.output, &svg)?;
-            eprintln!("flame graph: {}", self.output.display());
+            // Nobody listening is no reason to fail.
+            let _ = writeln!(std::io::stderr(), "flame graph: {}", self.output.display());
         }
         Ok(0)
     }

@@ -3,10 +3,13 @@
 mod demo;
 mod duration;
 mod flamegraph;
+mod load;
+mod man;
 mod record;
 mod report;
 
 pub(crate) use demo::{DemoCommand, DemoServiceCommand};
 pub(crate) use flamegraph::FlamegraphCommand;
+pub(crate) use man::ManCommand;
 pub(crate) use record::RecordCommand;
 pub(crate) use report::ReportCommand;

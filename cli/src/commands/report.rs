@@ -4,9 +4,9 @@ use std::io::{IsTerminal, stdout};
 use std::path::PathBuf;
 
 use anyhow::Result;
-use asyncprof_core::profile::Profile;
 use clap::Args;
 
+use super::load::load;
 use crate::record::DEFAULT_PROFILE;
 use crate::render::{DEFAULT_LIMIT, ReportOptions, report, report_json};
 
@@ -14,6 +14,11 @@ use crate::render::{DEFAULT_LIMIT, ReportOptions, report, report_json};
 ///
 /// Totals by state, the tasks and awaits with most time, the longest polls, and what the recording missed.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  asyncprof report                             of asyncprof.data
+  asyncprof report --limit 50 slow.data        longer lists
+  asyncprof report --json | jq '.waits[0]'     the await with most time")]
 pub(crate) struct ReportCommand {
     /// The profile to read
     #[arg(value_name = "PROFILE", default_value = DEFAULT_PROFILE)]
@@ -28,7 +33,7 @@ pub(crate) struct ReportCommand {
 
 impl ReportCommand {
     pub(crate) fn run(self) -> Result<u8> {
-        let profile = Profile::load(&self.profile)?;
+        let profile = load(&self.profile)?;
         let color =
             stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let options = ReportOptions {

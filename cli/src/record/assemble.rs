@@ -57,6 +57,8 @@ struct Assembler<'a> {
     modules: HashMap<String, ModuleId>,
     frames: HashMap<(Option<ModuleId>, u64), FrameId>,
     stacks: HashMap<RawStack, StackId>,
+    /// By number in the recording.
+    process_ids: HashMap<u32, ProcessId>,
 }
 
 impl<'a> Assembler<'a> {
@@ -69,6 +71,7 @@ impl<'a> Assembler<'a> {
             modules: HashMap::new(),
             frames: HashMap::new(),
             stacks: HashMap::from([(RawStack::default(), StackId(0))]),
+            process_ids: HashMap::new(),
         }
     }
 
@@ -86,29 +89,37 @@ impl<'a> Assembler<'a> {
     }
 
     fn processes(&mut self) {
-        for info in &self.recorded.processes {
-            let (runtime, task_tables, waker_tables) = match &info.tap {
-                Tap::Tokio {
-                    version,
-                    task_tables,
-                    waker_tables,
-                } => (
-                    format!("tokio {version}"),
-                    task_tables.len() as u32,
-                    *waker_tables,
-                ),
-                Tap::NoRuntime | Tap::Refused { .. } => Default::default(),
+        for (number, info) in self.recorded.processes.iter().enumerate() {
+            // The others have no tasks; a shell script starts hundreds of them.
+            let Tap::Tokio {
+                version,
+                task_tables,
+                waker_tables,
+            } = &info.tap
+            else {
+                continue;
             };
+            self.process_ids
+                .insert(number as u32, ProcessId(self.profile.processes.len() as u32));
             self.profile.processes.push(Process {
                 pid: info.pid,
                 parent_pid: info.parent_pid,
                 executable: info.executable.clone(),
                 started_ns: self.recorded.rate.ns(info.started_ticks),
-                runtime,
-                task_tables,
-                waker_tables,
+                runtime: format!("tokio {version}"),
+                task_tables: task_tables.len() as u32,
+                waker_tables: *waker_tables,
             });
         }
+    }
+
+    /// The profile's process of that number. One that never said what it is gets an entry when its tasks come.
+    fn process_id(&mut self, number: u32) -> ProcessId {
+        let processes = &mut self.profile.processes;
+        *self.process_ids.entry(number).or_insert_with(|| {
+            processes.push(Process::default());
+            ProcessId(processes.len() as u32 - 1)
+        })
     }
 
     fn groups(&mut self) {
@@ -123,8 +134,8 @@ impl<'a> Assembler<'a> {
                 panicked,
                 ..
             } = *raw;
-            self.profile.groups.push(Group {
-                process: ProcessId(process),
+            let group = Group {
+                process: self.process_id(process),
                 name: StringId(0),
                 kind: if is_root { TaskKind::Root } else { TaskKind::Task },
                 spawn_stack,
@@ -132,7 +143,8 @@ impl<'a> Assembler<'a> {
                 completed,
                 cancelled,
                 panicked,
-            });
+            };
+            self.profile.groups.push(group);
         }
     }
 
@@ -383,14 +395,6 @@ impl<'a> Assembler<'a> {
             notes,
         };
         quality.notes.append(&mut self.profile.quality.notes);
-        for info in &self.recorded.processes {
-            if let Tap::Refused { reason } = &info.tap {
-                quality.notes.push(format!(
-                    "{} (process {}) ran unobserved: {reason}",
-                    info.executable, info.pid
-                ));
-            }
-        }
         if self.recorded.damaged_rings > 0 {
             quality.notes.push(format!(
                 "{} times a ring held no valid events: the program has written over memory that is not its own",

@@ -2,8 +2,7 @@
 //! a terminal user expects.
 
 use std::ffi::OsString;
-use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
@@ -14,10 +13,12 @@ use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::WithOrigin;
 use signal_hook::low_level::siginfo::{Cause, Origin};
 
-use super::target::NotStartable;
+use super::target::{NotStartable, Target};
 
 /// How long a program that was asked to end may take.
 const GRACE: Duration = Duration::from_secs(5);
+/// Another grace in milliseconds, for tests that do not want to wait.
+const GRACE_VARIABLE: &str = "ASYNCPROF_TEST_GRACE_MS";
 const STATUS_INTERVAL: Duration = Duration::from_millis(200);
 
 /// How the recording ended.
@@ -41,10 +42,14 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// From now on these signals do not end us.
+    /// From now on these signals do not end us. Those that we were started to ignore (`nohup`, a background job of a
+    /// script) stay ignored, by us and by the program, which inherits that.
     pub(super) fn catch() -> Result<Signals> {
-        let mut signals = SignalsInfo::<WithOrigin>::new([SIGINT, SIGTERM, SIGHUP, SIGQUIT])
-            .context("cannot install signal handlers")?;
+        let ignored = ignored_signals();
+        let caught = [SIGINT, SIGTERM, SIGHUP, SIGQUIT]
+            .into_iter()
+            .filter(|signal| ignored & 1 << (signal - 1) == 0);
+        let mut signals = SignalsInfo::<WithOrigin>::new(caught).context("cannot install signal handlers")?;
         let (send, received) = bounded(16);
         std::thread::Builder::new()
             .name("signals".into())
@@ -60,23 +65,47 @@ impl Signals {
     }
 }
 
+/// The signals that this process ignores, bit N - 1 for signal N.
+fn ignored_signals() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0)
+}
+
 /// Starts the program.
 pub(super) fn start(
-    path: &Path,
+    target: &Target,
     command: &[OsString],
     environment: &[(&str, OsString)],
 ) -> Result<Child, NotStartable> {
-    use std::os::unix::process::CommandExt;
-    let mut child = Command::new(path);
-    child
-        .arg0(&command[0])
-        .args(&command[1..])
-        .envs(environment.iter().map(|(name, value)| (name, value)));
-    child.spawn().map_err(|error| NotStartable::NotExecutable {
+    let path = &target.path;
+    let spawn = |mut child: Command| {
+        let environment = environment.iter().map(|(name, value)| (name, value));
+        child.args(&command[1..]).envs(environment).spawn()
+    };
+    let mut program = Command::new(path);
+    program.arg0(&command[0]);
+    let spawned = match spawn(program) {
+        // As a shell does it, and `execvp`.
+        Err(error) if error.raw_os_error() == Some(libc::ENOEXEC) && target.is_text => {
+            let mut shell = Command::new("/bin/sh");
+            shell.arg(path);
+            spawn(shell)
+        }
+        other => other,
+    };
+    spawned.map_err(|error| NotStartable::NotExecutable {
         path: path.display().to_string(),
         why: match error.raw_os_error() {
-            Some(libc::ENOEXEC) => "it is neither a program nor a script that begins with #!".into(),
-            Some(libc::ENOENT) => "the interpreter that it names does not exist".into(),
+            Some(libc::ENOEXEC) => {
+                "it is no program for this machine and no script; build it for this machine".into()
+            }
+            Some(libc::ENOENT) => {
+                "the interpreter or loader that it names does not exist; install it, or correct \
+                 the first line of a script"
+                    .into()
+            }
             _ => error.to_string(),
         },
     })
@@ -120,7 +149,7 @@ pub(super) fn supervise(
                 let signal = if asked_to_end { libc::SIGKILL } else { libc::SIGTERM };
                 send_signal(pid, signal);
                 asked_to_end = true;
-                deadline = if signal == libc::SIGTERM { after(GRACE) } else { never() };
+                deadline = if signal == libc::SIGTERM { after(grace()) } else { never() };
             }
             recv(signals.received) -> origin => {
                 let Ok(origin) = origin else { continue };
@@ -138,6 +167,13 @@ pub(super) fn supervise(
             recv(ticks) -> _ => status(started.elapsed()),
         }
     }
+}
+
+fn grace() -> Duration {
+    let milliseconds = std::env::var(GRACE_VARIABLE)
+        .ok()
+        .and_then(|text| text.parse().ok());
+    milliseconds.map_or(GRACE, Duration::from_millis)
 }
 
 fn send_signal(pid: u32, signal: i32) {

@@ -4,6 +4,7 @@ mod agent_file;
 mod assemble;
 mod child;
 mod merge;
+mod notes;
 mod outputs;
 mod sampler;
 mod session;

@@ -130,16 +130,36 @@ fn draw(profile: &Profile, path: &Path) -> Result<()> {
 pub(crate) fn write_picture(path: &Path, svg: &[u8]) -> Result<()> {
     let in_place = fs::metadata(path).is_ok_and(|metadata| !metadata.is_file());
     if in_place {
-        return Ok(fs::OpenOptions::new().write(true).open(path)?.write_all(svg)?);
+        let written = fs::OpenOptions::new()
+            .write(true)
+            .open(path)
+            .and_then(|mut file| file.write_all(svg));
+        return written.with_context(|| format!("cannot write {}", path.display()));
     }
-    let temporary = folder_of(path).join(format!(".asyncprof-{}.svg", std::process::id()));
-    let written = fs::File::create(&temporary)
-        .and_then(|mut file| file.write_all(svg))
-        .and_then(|()| fs::rename(&temporary, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&temporary);
-    }
-    written.with_context(|| format!("cannot write {}", path.display()))
+    let temporary = with_suffix(path, &format!(".{}.tmp", std::process::id()));
+    let write = || -> std::io::Result<()> {
+        // New, so that nobody can have put a link to another file there.
+        let mut file = fs::File::create_new(&temporary)?;
+        let written = file.write_all(svg).and_then(|()| fs::rename(&temporary, path));
+        if written.is_err() {
+            let _ = fs::remove_file(&temporary);
+        }
+        written
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// Renames the picture of an earlier recording: it would be taken for this one's. Returns its new name.
+fn set_aside(picture: &Path) -> Option<PathBuf> {
+    let aside = with_suffix(picture, ".old");
+    let is_file = fs::symlink_metadata(picture).is_ok_and(|metadata| metadata.is_file());
+    (is_file && fs::rename(picture, &aside).is_ok()).then_some(aside)
 }
 
 fn write_or_rescue(
@@ -156,31 +176,36 @@ fn write_or_rescue(
         });
         return true;
     };
+    // No picture of nothing is no loss. Why there is nothing is said once, by the caller.
+    if error.is::<crate::render::EmptyProfile>() {
+        let earlier = set_aside(path).map_or_else(String::new, |aside| {
+            format!("; the earlier {} is now {}", path.display(), aside.display())
+        });
+        said.push(Said {
+            text: format!("no {what}, as there is nothing to draw{earlier}"),
+            is_trouble: false,
+        });
+        return true;
+    }
     let mut trouble = |text| {
         said.push(Said {
             text,
             is_trouble: true,
         })
     };
-    // No picture of nothing is no loss.
-    if error.is::<crate::render::EmptyProfile>() {
-        trouble(format!("no {what}: {error}"));
-        return true;
-    }
     let rescue = rescue_path(name);
     match write(&rescue) {
         Ok(()) => {
             trouble(format!(
-                "{what} not written to {}: {error:#}; saved to {} instead",
-                path.display(),
+                "{error:#}; the {what} is saved to {} instead",
                 rescue.display()
             ));
             true
         }
         Err(second) => {
             trouble(format!(
-                "{what} lost: {error:#}; nor could it be saved to {}: {second:#}",
-                rescue.display()
+                "the {what} is lost: {error:#}, and {second:#}; make room, or set TMPDIR to a folder that can be \
+                 written to"
             ));
             false
         }

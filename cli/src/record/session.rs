@@ -3,11 +3,11 @@
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::os::fd::AsRawFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use asyncprof_core::clock::ClockSource;
 use asyncprof_core::profile::Profile;
 use asyncprof_core::region::{ALLOW_UNKNOWN_TOKIO_VARIABLE, REGION_VARIABLE, Region};
@@ -15,10 +15,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::assemble::{Circumstances, assemble};
 use super::child::{End, Limit, Signals, start, supervise};
+use super::notes::notes;
 use super::outputs::Outputs;
 use super::sampler::{Progress, Sampler};
 use super::{agent_file, target};
-use crate::render::{ReportOptions, report};
+use crate::render::{ReportOptions, nothing_recorded, report};
 
 /// Number of words of a ring, for tests that want losses.
 const RING_WORDS_VARIABLE: &str = "ASYNCPROF_TEST_RING_WORDS";
@@ -40,6 +41,12 @@ pub(crate) struct Request {
 /// Runs the command and records it. Returns the exit code to end with: the program's own.
 pub(crate) fn record(request: &Request) -> Result<u8> {
     let target = target::find(&request.command[0])?;
+    if request.output.as_deref() == Some(Path::new("-")) {
+        bail!(
+            "cannot record to standard output, which belongs to the program; name a file, or another descriptor \
+             as in -o /dev/fd/3"
+        );
+    }
     let outputs = Outputs::new(request.output.as_deref());
     let say = |text: std::fmt::Arguments<'_>| {
         // Nobody listening is no reason to stop.
@@ -74,7 +81,7 @@ pub(crate) fn record(request: &Request) -> Result<u8> {
     let started = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
-    let child = start(&target.path, &request.command, &environment)?;
+    let child = start(&target, &request.command, &environment)?;
     let status = StatusLine::new(!request.quiet);
     let limit = Limit {
         duration: request.duration,
@@ -93,7 +100,6 @@ pub(crate) fn record(request: &Request) -> Result<u8> {
     status.clear();
 
     let recorded = sampler.finish(at_ticks)?;
-    let nothing_joined = recorded.processes.is_empty();
     let shown_command = || {
         request
             .command
@@ -101,27 +107,17 @@ pub(crate) fn record(request: &Request) -> Result<u8> {
             .map(|word| word.to_string_lossy().into_owned())
             .collect()
     };
-    let mut notes = Vec::new();
-    if nothing_joined {
-        let why = target.obstacle.unwrap_or_else(|| {
-            "the agent did not start in it: the program ended before it could, removed LD_PRELOAD from its \
-             environment, or is of a kind that nothing can be preloaded into"
-                .into()
-        });
-        notes.push(format!("{} ran unobserved: {why}", target.path.display()));
-    }
     let circumstances = Circumstances {
         command: request.shown_command.clone().unwrap_or_else(shown_command),
         started_unix_ns: u64::try_from(started.as_nanos()).unwrap_or(u64::MAX),
-        notes,
+        notes: notes(&recorded, &target),
     };
     let profile = assemble(recorded, &region, circumstances);
     let (said, saved) = outputs.write(&profile);
-    if !request.quiet {
-        print_report(&profile, request.verbose)?;
-    }
-    for note in &profile.quality.notes {
-        say(format_args!("{note}"));
+    match nothing_recorded(&profile) {
+        Some(why) => say(format_args!("{why}")),
+        None if request.quiet => {}
+        None => print_report(&profile, request.verbose)?,
     }
     for sentence in said
         .iter()

@@ -15,8 +15,10 @@ use object::read::elf::{FileHeader, ProgramHeader};
 /// Why a command cannot be started; the exit codes are the shell's.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotStartable {
-    #[error("{0}: command not found; give a path, or check PATH")]
+    #[error("{0}: command not found; give its path, as in ./{0}, or check PATH")]
     NotFound(String),
+    #[error("{0}: no such file; check the path, or build the program first")]
+    NoSuchFile(String),
     #[error("{path}: cannot be executed: {why}")]
     NotExecutable { path: String, why: String },
 }
@@ -24,7 +26,7 @@ pub(crate) enum NotStartable {
 impl NotStartable {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            NotStartable::NotFound(_) => 127,
+            NotStartable::NotFound(_) | NotStartable::NoSuchFile(_) => 127,
             NotStartable::NotExecutable { .. } => 126,
         }
     }
@@ -38,6 +40,8 @@ pub(super) struct Target {
     pub(super) obstacle: Option<String>,
     /// Whether preloading could keep the program from starting.
     pub(super) preload_is_unsafe: bool,
+    /// Whether it may be a script, with or without `#!`.
+    pub(super) is_text: bool,
 }
 
 /// Finds the command as a shell would.
@@ -51,20 +55,25 @@ pub(super) fn find(command: &OsStr) -> Result<Target, NotStartable> {
         PathBuf::from(command)
     } else {
         let folders = env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
-        let found = env::split_paths(&folders)
-            .map(|folder| folder.join(command))
-            .find(|path| is_executable(path));
-        found.ok_or_else(|| NotStartable::NotFound(shown()))?
+        let candidates = || env::split_paths(&folders).map(|folder| folder.join(command));
+        // One that cannot be executed counts if there is no other: it is what was meant.
+        candidates()
+            .find(|path| is_executable(path))
+            .or_else(|| candidates().find(|path| path.is_file()))
+            .ok_or_else(|| NotStartable::NotFound(shown()))?
     };
     let metadata = match fs::metadata(&path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(NotStartable::NotFound(shown()));
+            return Err(NotStartable::NoSuchFile(shown()));
         }
         Err(error) => return Err(not_executable(&path, error.to_string())),
     };
     if metadata.is_dir() {
-        return Err(not_executable(&path, "it is a folder".into()));
+        return Err(not_executable(
+            &path,
+            "it is a folder; name a program in it".into(),
+        ));
     }
     if !is_executable(&path) {
         return Err(not_executable(
@@ -74,7 +83,8 @@ pub(super) fn find(command: &OsStr) -> Result<Target, NotStartable> {
     }
     let mut obstacle = None;
     let mut preload_is_unsafe = false;
-    match interpreter(&path) {
+    let program = interpreter(&path);
+    match &program {
         Program::Static => {
             obstacle = Some(
                 "it is statically linked, so nothing can be preloaded into it; build it for a target with \
@@ -93,10 +103,10 @@ pub(super) fn find(command: &OsStr) -> Result<Target, NotStartable> {
             preload_is_unsafe = true;
             obstacle = Some("it is not a 64-bit x86 program, the only kind recorded so far".into());
         }
-        Program::Glibc | Program::Unreadable => {}
+        Program::Glibc | Program::Text | Program::Unreadable => {}
     }
     // Only the kernel's answer counts for scripts, whose own bits mean nothing.
-    if metadata.permissions().mode() & 0o6000 != 0 && interpreter(&path) != Program::Unreadable {
+    if metadata.permissions().mode() & 0o6000 != 0 && program != Program::Text {
         obstacle = Some(
             "it is set-user-ID or set-group-ID, and the system's loader does not preload into such \
                          programs; record a copy without that bit"
@@ -107,6 +117,7 @@ pub(super) fn find(command: &OsStr) -> Result<Target, NotStartable> {
         path,
         obstacle,
         preload_is_unsafe,
+        is_text: program == Program::Text,
     })
 }
 
@@ -120,15 +131,26 @@ enum Program {
     Static,
     OtherLoader(String),
     OtherMachine,
-    /// A script, or a file that we may execute but not read.
+    /// No program in machine code.
+    Text,
+    /// A file that we may execute but not read.
     Unreadable,
 }
 
 fn interpreter(path: &Path) -> Program {
     let mut start = Vec::new();
     let read = File::open(path).and_then(|file| file.take(1 << 16).read_to_end(&mut start));
-    if read.is_err() || !start.starts_with(b"\x7fELF") {
+    if read.is_err() {
         return Program::Unreadable;
+    }
+    if !start.starts_with(b"\x7fELF") {
+        // A zero byte in its first line tells other data from text, as shells have it.
+        let line = start.split(|&byte| byte == b'\n').next().unwrap_or_default();
+        return if line.contains(&0) {
+            Program::Unreadable
+        } else {
+            Program::Text
+        };
     }
     let Ok(header) = FileHeader64::<LittleEndian>::parse(&*start) else {
         return Program::OtherMachine;

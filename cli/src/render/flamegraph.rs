@@ -96,6 +96,13 @@ fn default_title(by: By) -> &'static str {
     }
 }
 
+/// Why there is no task time in the profile; None if there is some.
+pub(crate) fn nothing_recorded(profile: &Profile) -> Option<String> {
+    let analysis = Analysis::new(profile, &Rules::default());
+    let has_time = analysis.rows(false).any(|(row, _)| row.stats.total_ns > 0);
+    (!has_time).then(|| nothing_to_show(profile, By::Wall))
+}
+
 fn nothing_to_show(profile: &Profile, by: By) -> String {
     let has_time = profile.rows.iter().any(|row| row.stats.total_ns > 0);
     let what = match by {

@@ -16,5 +16,5 @@ mod report_tests;
 #[cfg(test)]
 mod testing;
 
-pub(crate) use flamegraph::{EmptyProfile, FlamegraphOptions, flamegraph};
+pub(crate) use flamegraph::{EmptyProfile, FlamegraphOptions, flamegraph, nothing_recorded};
 pub(crate) use report::{DEFAULT_LIMIT, ReportOptions, report, report_json};

@@ -11,18 +11,18 @@ use super::model::Profile;
 
 /// Why a profile was not saved. What was at the path before is still there.
 #[derive(Debug, Error)]
-#[error("cannot save the profile to {}: {source}", path.display())]
+#[error("cannot save the profile to {}: {why}", path.display())]
 pub struct SaveError {
     pub path: PathBuf,
-    pub source: WriteError,
+    pub why: WriteError,
 }
 
 /// Why a profile file was not loaded.
 #[derive(Debug, Error)]
-#[error("cannot read {}: {source}", path.display())]
+#[error("cannot read {}: {why}", path.display())]
 pub struct LoadError {
     pub path: PathBuf,
-    pub source: ReadError,
+    pub why: ReadError,
 }
 
 impl Profile {
@@ -31,18 +31,18 @@ impl Profile {
     /// What is not a regular file (a pipe, `/dev/stdout`) is written to directly.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), SaveError> {
         let path = path.as_ref();
-        self.save_at(path).map_err(|source| SaveError {
+        self.save_at(path).map_err(|why| SaveError {
             path: path.to_owned(),
-            source,
+            why,
         })
     }
 
     pub fn load(path: impl AsRef<Path>) -> Result<Profile, LoadError> {
         let path = path.as_ref();
         let read = || Profile::read_from(File::open(path)?);
-        read().map_err(|source| LoadError {
+        read().map_err(|why| LoadError {
             path: path.to_owned(),
-            source,
+            why,
         })
     }
 

@@ -1,0 +1,61 @@
+//! What the user should know of programs that ran unobserved: why, and what to do about it.
+
+use std::collections::BTreeMap;
+
+use asyncprof_core::process_info::Tap;
+
+use super::sampler::Recorded;
+use super::target::Target;
+
+/// How many programs a sentence lists.
+const LISTED: usize = 3;
+
+/// A sentence for each reason.
+pub(super) fn notes(recorded: &Recorded, target: &Target) -> Vec<String> {
+    if recorded.processes.is_empty() {
+        let why = target.obstacle.clone().unwrap_or_else(|| {
+            "the agent did not start in it: it ended before it could, or its loader ignored LD_PRELOAD".into()
+        });
+        return vec![format!("{} ran unobserved: {why}", target.path.display())];
+    }
+    let mut refused = BTreeMap::<(&str, &str), Vec<u32>>::new();
+    let mut without = BTreeMap::<&str, u64>::new();
+    for info in &recorded.processes {
+        match &info.tap {
+            Tap::Tokio { .. } => {}
+            Tap::NoRuntime => *without.entry(&info.executable).or_default() += 1,
+            Tap::Refused { reason } => refused
+                .entry((&info.executable, reason))
+                .or_default()
+                .push(info.pid),
+        }
+    }
+    let is_anything_tapped = recorded
+        .processes
+        .iter()
+        .any(|info| matches!(info.tap, Tap::Tokio { .. }));
+    if refused.is_empty() && !is_anything_tapped {
+        return vec![no_tokio(&without)];
+    }
+    let sentence = |((executable, reason), pids): ((&str, &str), Vec<u32>)| {
+        let which = match pids.as_slice() {
+            [pid] => format!("process {pid}"),
+            pids => format!("{} processes", pids.len()),
+        };
+        format!("{executable} ({which}) ran unobserved: {reason}")
+    };
+    refused.into_iter().map(sentence).collect()
+}
+
+fn no_tokio(programs: &BTreeMap<&str, u64>) -> String {
+    let mut listed: Vec<&str> = programs.keys().copied().take(LISTED).collect();
+    let more = format!("{} more", programs.len().saturating_sub(LISTED));
+    if programs.len() > LISTED {
+        listed.push(&more);
+    }
+    format!(
+        "no tokio was found in {}; record a program that is built with tokio; if one is started from there, see to \
+         it that it is dynamically linked and keeps LD_PRELOAD in its environment",
+        listed.join(", ")
+    )
+}
