@@ -18,6 +18,7 @@ use asyncprof_core::stack_table::MAX_FRAMES;
 
 use crate::thread_pointer;
 use crate::unwind::{self, Cache, Entry};
+use crate::unwind_rules::Rules;
 
 /// This process in the recording.
 struct Recorder {
@@ -72,6 +73,8 @@ pub(crate) struct Thread {
     own_stack: Range<u64>,
     producer: Producer<'static>,
     cache: Cache,
+    /// Zeros are an empty table.
+    rules: Rules,
     frames: [u64; MAX_FRAMES],
 }
 
@@ -252,7 +255,7 @@ impl Thread {
         };
         self.busy = true;
         compiler_fence(Ordering::SeqCst);
-        let len = unwind::capture(&mut self.cache, entry, top, &mut self.frames);
+        let len = unwind::capture(&mut self.rules, &mut self.cache, entry, top, &mut self.frames);
         let number = recorder.region.stacks().intern(&self.frames[..len]);
         compiler_fence(Ordering::SeqCst);
         self.busy = false;
