@@ -1,4 +1,5 @@
 //! What the tests share: building fixtures, running the command, reading what it wrote.
+#![allow(unreachable_pub)] // The test binary has no outside; `pub` is for the other modules of it.
 
 pub mod fixtures;
 pub mod recording;

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use asyncprof_core::profile::Profile;
 
 /// An empty folder, removed when dropped.
+#[derive(Debug)]
 pub struct Folder(PathBuf);
 
 impl Folder {
