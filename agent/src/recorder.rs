@@ -38,12 +38,15 @@ pub(crate) struct Polled {
     pub(crate) task: u64,
     /// Upper end of its stack: where the poll tap was entered.
     pub(crate) stack_top: u64,
+    /// The task's state word when it was first seen complete; 0 until then.
+    pub(crate) end_state: u64,
 }
 
 impl Polled {
     pub(crate) const NONE: Polled = Polled {
         task: 0,
         stack_top: 0,
+        end_state: 0,
     };
 }
 
@@ -121,7 +124,7 @@ const _: () = assert!(align_of::<NoPlace>() >= align_of::<Thread>());
 
 fn no_place() -> *mut Thread {
     // Only the first word of a dead thread is ever looked at.
-    (&raw const NO_PLACE).cast_mut().cast()
+    (&raw const NO_PLACE.0).cast_mut().cast()
 }
 
 #[cold]
@@ -224,6 +227,9 @@ impl Thread {
             aux,
             value,
         });
+        if self.producer.is_losing() {
+            recorder.region.stop_if_abandoned();
+        }
         compiler_fence(Ordering::SeqCst);
         self.busy = false;
     }

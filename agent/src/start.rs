@@ -1,7 +1,6 @@
 //! Joins a recording: finds the region, finds the runtime, tells what came of it.
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 use asyncprof_core::process_info::{ProcessInfo, Tap};
 use asyncprof_core::region::{ALLOW_UNKNOWN_TOKIO_VARIABLE, REGION_VARIABLE, Region};
@@ -11,27 +10,15 @@ use crate::{modules, recorder, tokio, unwind};
 /// Joins the recording that the environment names, if it names one that is there. Before the program's own code
 /// and before any second thread. Says nothing and changes nothing otherwise.
 pub fn start() {
-    let _ = try_start();
+    // A fault of ours in an odd program must not end it: it is called by the loader, through which nothing unwinds.
+    let _ = std::panic::catch_unwind(try_start);
 }
 
 fn try_start() -> Option<()> {
     let variable = std::env::var(REGION_VARIABLE).ok()?;
     let (path, token) = variable.rsplit_once(':')?;
     let token = u64::from_str_radix(token, 16).ok()?;
-    // The recorder may be gone and its number taken by another process: open nothing that could block or act.
-    let target = std::fs::read_link(path).ok()?;
-    if !target.to_string_lossy().starts_with("/memfd:asyncprof") {
-        return None;
-    }
-    let flags = libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .custom_flags(flags)
-        .open(path)
-        .ok()?;
-    let region = Region::open(&file, token).ok()?;
-    drop(file);
+    let region = Region::open(Path::new(path), token).ok()?;
     if !region.is_recording() {
         return None;
     }
@@ -76,6 +63,9 @@ mod preload {
     static START: extern "C" fn() = start;
 
     extern "C" fn start() {
+        // This library's own panics, of which there should be none, are not the program's to print.
+        std::panic::set_hook(Box::new(|_| ()));
+        crate::panic_tap::prepare();
         super::start();
     }
 }

@@ -68,9 +68,8 @@ pub(crate) fn attach(program: &Module, allow_unknown_version: bool) -> Tap {
     let Ok(file) = ElfFile::open(&program.path) else {
         return Tap::NoRuntime;
     };
-    let version = Version::in_program(program);
     let Some(functions) = file.functions() else {
-        return match version {
+        return match Version::in_program(program) {
             None => Tap::NoRuntime,
             Some(version) => refused(format!(
                 "it holds tokio {version} but no symbols, so tokio's task tables cannot be told from other data; \
@@ -82,7 +81,8 @@ pub(crate) fn attach(program: &Module, allow_unknown_version: bool) -> Tap {
     if roles.is_empty() {
         return Tap::NoRuntime;
     }
-    let version = match version {
+    // Reads all of the program: not before it is needed.
+    let version = match Version::in_program(program) {
         Some(version) if version.is_known() || allow_unknown_version => version,
         Some(version) => {
             return refused(format!(
@@ -128,6 +128,13 @@ pub(crate) fn attach(program: &Module, allow_unknown_version: bool) -> Tap {
             wakers.len()
         ));
     }
+    if address_space_is_limited() {
+        return refused(
+            "its address space is limited, and what the recording takes of it (some 110 MiB, and 4 MiB a thread) could \
+             make its own allocations fail; start it without `ulimit -v`"
+                .into(),
+        );
+    }
     match install(found, version) {
         Ok(task_tables) => Tap::Tokio {
             version: version.to_string(),
@@ -136,6 +143,16 @@ pub(crate) fn attach(program: &Module, allow_unknown_version: bool) -> Tap {
         },
         Err(error) => refused(format!("its tables could not be made writable: {error}")),
     }
+}
+
+fn address_space_is_limited() -> bool {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: `limit` is valid to write to.
+    let known = unsafe { libc::getrlimit(libc::RLIMIT_AS, &mut limit) } == 0;
+    known && limit.rlim_cur != libc::RLIM_INFINITY
 }
 
 /// The roles of each function of the program, by run-time address.

@@ -36,6 +36,18 @@ pub(super) unsafe fn is_notified_or_complete(task: u64) -> bool {
     unsafe { state_of(task) }.load(Ordering::Relaxed) & (state::NOTIFIED | state::COMPLETE) != 0
 }
 
+/// Notes that the task which this thread is polling is done: a finished task wakes its awaiter within that poll.
+#[inline]
+pub(super) fn note_end(polled: &mut Polled) {
+    if polled.task != 0 && polled.end_state == 0 {
+        // SAFETY: held by the poll tap for as long as it is `polled`.
+        let now = unsafe { state_of(polled.task) }.load(Ordering::Relaxed);
+        if now & state::COMPLETE != 0 {
+            polled.end_state = now;
+        }
+    }
+}
+
 /// # Safety
 /// `task` is the address of a live task header whose table holds one of our functions.
 #[inline]
@@ -58,12 +70,14 @@ struct Held {
 }
 
 impl Held {
+    /// Returns the state just before, too.
+    ///
     /// # Safety
     /// `task` is the address of a live task header of this table.
-    unsafe fn new(task: u64, table: &'static TaskTable) -> Held {
+    unsafe fn new(task: u64, table: &'static TaskTable) -> (Held, u64) {
         // SAFETY: the caller's promise. The count has 58 bits; one more reference cannot overflow it.
-        unsafe { state_of(task) }.fetch_add(state::REF_ONE, Ordering::Relaxed);
-        Held { task, table }
+        let before = unsafe { state_of(task) }.fetch_add(state::REF_ONE, Ordering::Relaxed);
+        (Held { task, table }, before)
     }
 
     /// Lets go and returns the state just before.
@@ -98,25 +112,45 @@ unsafe extern "C-unwind" fn poll_tap(task: u64, sp: u64, bp: u64) {
     // SAFETY: the id lies within the task, at the offset that its own table tells.
     let id = unsafe { *((task + table.id_offset) as *const u64) };
     thread.write(Kind::PollStart, task, table.index, id);
-    let outer = std::mem::replace(&mut thread.polled, Polled { task, stack_top: sp });
-    let panics = thread.panics;
+    let polled = Polled {
+        task,
+        stack_top: sp,
+        end_state: 0,
+    };
+    let outer = std::mem::replace(&mut thread.polled, polled);
+    let (panics, registrations) = (thread.panics, thread.registrations);
     // SAFETY: as above.
-    let held = unsafe { Held::new(task, table) };
+    let (held, before) = unsafe { Held::new(task, table) };
 
     // SAFETY: the call that tokio meant to make.
     unsafe { (table.poll)(task) };
 
-    let state = held.release();
+    let after = held.release();
     // Recording may have stopped meanwhile; then the thread's state is never used again.
     let Some(thread) = recorder::current() else { return };
-    thread.polled = outer;
-    let outcome = match state {
-        _ if state & state::COMPLETE == 0 => Outcome::Pending,
-        _ if state & state::CANCELLED != 0 => Outcome::Cancelled,
+    let polled = std::mem::replace(&mut thread.polled, outer);
+    let is_cancelled = || {
+        // A shutdown marks finished tasks, too, if it finds them before they are let go: what counts is the moment
+        // when the task told its awaiter, and a poll that registered nothing was not suspended.
+        let at_end = if polled.end_state == 0 {
+            after
+        } else {
+            polled.end_state
+        };
+        before & state::CANCELLED != 0
+            || at_end & state::CANCELLED != 0 && thread.registrations != registrations
+    };
+    let outcome = match after {
+        _ if after & state::COMPLETE == 0 => Outcome::Pending,
+        _ if is_cancelled() => Outcome::Cancelled,
         _ if thread.panics != panics => Outcome::Panicked,
         _ => Outcome::Ready,
     };
     thread.write(Kind::PollEnd, task, outcome as u16, 0);
+    if outcome == Outcome::Pending && after & state::REFS == state::REF_ONE {
+        // Nobody else held the suspended task: our letting go has freed it.
+        thread.write(Kind::End, task, Outcome::Freed as u16, 0);
+    }
 }
 
 /// In place of `schedule`. Within a wake-up it is part of it; by itself it is one, by `abort`.
@@ -154,7 +188,7 @@ pub(super) unsafe extern "C-unwind" fn shutdown(task: u64) {
     // SAFETY: tokio calls with a live task.
     let (table, before) = unsafe { (table_of(task), state_of(task).load(Ordering::Relaxed)) };
     // SAFETY: as above.
-    let held = unsafe { Held::new(task, table) };
+    let (held, _) = unsafe { Held::new(task, table) };
     // SAFETY: the call that tokio meant to make.
     unsafe { (table.shutdown)(task) };
     let after = held.release();

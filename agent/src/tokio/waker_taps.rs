@@ -10,7 +10,7 @@ use std::arch::naked_asm;
 use asyncprof_core::event::Kind;
 
 use super::tables::{CloneFn, Pair, WAKER_TABLES, WakerFn, WakerKind, WakerTable};
-use super::task_taps::is_notified_or_complete;
+use super::task_taps::{is_notified_or_complete, note_end};
 use crate::recorder;
 use crate::unwind::Entry;
 
@@ -109,11 +109,26 @@ unsafe extern "C-unwind" fn clone_tap(data: u64, sp: u64, bp: u64, n: usize) -> 
         }
     }
     match pair {
-        Pair(data, vtable) if vtable == table.address && data == bare => Pair(data | tag, vtable),
-        Pair(vtable, data) if vtable == table.address && data == bare => Pair(vtable, data | tag),
+        Pair(data, vtable) if data == bare && is_equal_table(table, vtable) => Pair(data | tag, vtable),
+        Pair(vtable, data) if data == bare && is_equal_table(table, vtable) => Pair(vtable, data | tag),
         // Another kind of waker than we know came back: leave it alone.
         other => other,
     }
+}
+
+/// Whether `vtable` is this table, or another copy of it: compilers leave one in each part of the program that
+/// needs it, and the original `clone` may name another than the one that we were called through.
+#[inline]
+fn is_equal_table(table: &WakerTable, vtable: u64) -> bool {
+    vtable == table.address || is_copy(table, vtable)
+}
+
+#[cold]
+fn is_copy(table: &WakerTable, vtable: u64) -> bool {
+    let mut known = WAKER_TABLES.iter().map_while(|other| other.get());
+    known.any(|other| {
+        other.address == vtable && other.kind == table.kind && other.clone as usize == table.clone as usize
+    })
 }
 
 /// Notes a wake-up, then calls the original on the bare pointer.
@@ -137,6 +152,7 @@ unsafe fn note_and_wake(table: &WakerTable, original: WakerFn, data: u64, entry:
         // SAFETY: as above.
         return unsafe { original(bare) };
     };
+    note_end(&mut thread.polled);
     let stack = thread.stack(entry);
     thread.write(kind, bare, tag, stack);
     thread.waking = true;

@@ -23,6 +23,10 @@ const DRAIN_INTERVAL: Duration = Duration::from_millis(10);
 /// How long an event may be on its way into its ring: a thread can be preempted between reading the clock and
 /// writing the event. Younger events wait for the next drain.
 const SETTLING_NS: u64 = 2_000_000;
+/// After this silence of ours, programs take us for killed and stop writing. Long enough for a recorder that was
+/// stopped from the terminal and continued, or starved.
+const GONE_AFTER_NS: u64 = 60_000_000_000;
+
 /// Events given to the aggregator before the rings are drained again: a few milliseconds of work.
 const FEED_CHUNK: usize = 1 << 14;
 
@@ -98,6 +102,17 @@ struct Live {
     gone_ticks: Option<u64>,
 }
 
+#[derive(Clone, Copy, Debug, Default)]
+struct Ring {
+    /// The time of its last event: a ring's order is never changed.
+    last_ticks: u64,
+    /// Lost events of which the aggregator knows, and those of a loss that may still go on.
+    told: u64,
+    untold: u64,
+    /// Set while events are being lost: when that was last seen.
+    losing_until: Option<u64>,
+}
+
 struct State {
     region: Arc<Region>,
     rate: TickRate,
@@ -108,8 +123,7 @@ struct State {
     live: HashMap<usize, Live>,
     /// Events read and not yet given to the aggregator.
     held: Vec<(u64, usize, Event)>,
-    /// Per ring, the time of its last event: a ring's order is never changed.
-    last_ticks: Vec<u64>,
+    rings: Vec<Ring>,
     damaged_rings: u64,
 }
 
@@ -123,7 +137,7 @@ impl State {
             files: HashMap::new(),
             live: HashMap::new(),
             held: Vec::new(),
-            last_ticks: Vec::new(),
+            rings: Vec::new(),
             damaged_rings: 0,
         }
     }
@@ -140,7 +154,7 @@ impl State {
                 // one measure.
                 self.rate = rate;
             }
-            let settled = self.region.now().saturating_sub(self.settling_ticks());
+            let settled = self.region.now().saturating_sub(self.ticks_of(SETTLING_NS));
             self.drain();
             self.find_processes();
             self.feed(stop.unwrap_or(settled));
@@ -170,31 +184,43 @@ impl State {
         }
     }
 
-    fn settling_ticks(&self) -> u64 {
+    fn ticks_of(&self, ns: u64) -> u64 {
         let ns_per_megatick = self.rate.ns(1_000_000).max(1);
-        SETTLING_NS.saturating_mul(1_000_000) / ns_per_megatick
+        ns.saturating_mul(1_000_000) / ns_per_megatick
     }
 
+    /// Reads all rings. A loss begins with the last event that the ring kept: that is known at the first drain
+    /// after it, in time for the aggregator. It is over when a drain finds no more lost. The ring's own gaps tell
+    /// the same, but later: only with its thread's next event, which may never come.
     fn drain(&mut self) {
-        let rings = self.region.thread_slots_used();
-        self.last_ticks.resize(rings.max(self.last_ticks.len()), 0);
-        for ring in 0..rings {
-            let last = &mut self.last_ticks[ring];
+        self.region.beat(self.ticks_of(GONE_AFTER_NS));
+        let used = self.region.thread_slots_used();
+        self.rings.resize(used.max(self.rings.len()), Ring::default());
+        for (slot, ring) in self.rings.iter_mut().enumerate().take(used) {
             let held = &mut self.held;
-            let result = self.region.consumer(ring).drain(|event| {
+            let last = &mut ring.last_ticks;
+            let Some(mut consumer) = self.region.consumer(slot) else {
+                continue;
+            };
+            let result = consumer.drain(|event| {
                 *last = event.ticks.max(*last);
-                held.push((*last, ring, event));
+                if event.kind != Kind::Gap {
+                    held.push((*last, slot, event));
+                }
             });
-            if result.is_err() {
-                self.damaged_rings += 1;
-                let event = Event {
-                    kind: Kind::Gap,
-                    ticks: *last,
-                    subject: 0,
-                    aux: 0,
-                    value: 1,
-                };
-                self.held.push((*last, ring, event));
+            let lost = self.region.events_lost_in(slot).saturating_sub(ring.told);
+            let damaged = u64::from(result.is_err());
+            self.damaged_rings += damaged;
+            if lost > ring.untold || damaged != 0 {
+                if ring.losing_until.is_none() {
+                    held.push((*last, slot, gap(*last, 0)));
+                }
+                ring.untold = lost;
+                ring.losing_until = Some(self.region.now());
+            } else if let Some(until) = ring.losing_until.take() {
+                // What a damaged ring has lost nobody has counted.
+                held.push((until, slot, gap(until, ring.untold.max(1))));
+                ring.told += std::mem::take(&mut ring.untold);
             }
         }
     }
@@ -288,6 +314,17 @@ impl State {
             self.aggregator.process_ended(live.number, self.rate.ns(at_ticks));
             self.region.release_process(slot);
         }
+    }
+}
+
+/// `lost` is 0 where a loss begins.
+fn gap(ticks: u64, lost: u64) -> Event {
+    Event {
+        kind: Kind::Gap,
+        ticks,
+        subject: 0,
+        aux: 0,
+        value: lost,
     }
 }
 

@@ -57,6 +57,8 @@ impl Source {
     fn joined(&self, path: String, scope: &Scope) -> String {
         match scope {
             Scope::Named(name) | Scope::Function { name, .. } => format!("{path}::{name}"),
+            // In a macro, whose arguments are not known here.
+            Scope::Impl { for_type, .. } if for_type.contains('$') => path,
             Scope::Impl { of_trait, for_type } => {
                 let name = for_type.split('<').next().unwrap_or(for_type);
                 match of_trait {

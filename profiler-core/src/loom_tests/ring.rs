@@ -71,11 +71,7 @@ fn ring_nothing_is_lost_torn_or_reordered_while_it_wraps() {
             let mut producer = writer.producer();
             for ticks in 1..=4 {
                 producer.push(event(
-                    if ticks % 2 == 0 {
-                        Kind::PollStart
-                    } else {
-                        Kind::PollEnd
-                    },
+                    if ticks < 4 { Kind::PollStart } else { Kind::PollEnd },
                     ticks,
                 ));
             }

@@ -102,7 +102,7 @@ fn places_that_cannot_be_written_are_errors() {
     assert!(Profile::empty().save(dir.0.join("no/such/a.data")).is_err());
     assert!(Profile::empty().save("").is_err());
     let full = Profile::empty().save("/dev/full").unwrap_err();
-    assert!(matches!(full.source, WriteError::Io(error) if error.kind() == io::ErrorKind::StorageFull));
+    assert!(matches!(full.why, WriteError::Io(error) if error.kind() == io::ErrorKind::StorageFull));
     assert!(dir.names().is_empty());
 }
 

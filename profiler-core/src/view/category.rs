@@ -19,7 +19,8 @@ pub enum Category {
 
 /// The category of a function from its display name and source file (empty if unknown).
 pub fn category(display: &str, file: &str) -> Category {
-    if let Some(&(_, category)) = TABLE.iter().find(|(path, _)| is_under(display, path)) {
+    let path = behind_reference(display);
+    if let Some(&(_, category)) = TABLE.iter().find(|(known, _)| is_under(path, known)) {
         return category;
     }
     let owner = crate_of(display);
@@ -27,7 +28,8 @@ pub fn category(display: &str, file: &str) -> Category {
         // A blanket implementation of which only the type parameter is left.
         return Plumbing;
     }
-    if LIBRARIES.contains(&owner) || is_library_file(file) {
+    // A program of the user's may have the name of a library.
+    if is_library_file(file) || LIBRARIES.contains(&owner) && !is_program_file(file) {
         return Category::Library;
     }
     match owner {
@@ -74,6 +76,15 @@ pub fn is_under(display: &str, path: &str) -> bool {
     true
 }
 
+/// `core::ops::Fn` for `&dyn core::ops::Fn`.
+fn behind_reference(display: &str) -> &str {
+    let mut path = display.trim_start_matches(['&', '*']);
+    for word in ["mut ", "const ", "dyn "] {
+        path = path.strip_prefix(word).unwrap_or(path);
+    }
+    path
+}
+
 fn after_generics(text: &str) -> &str {
     let mut depth = 0_i32;
     for (at, byte) in text.bytes().enumerate() {
@@ -99,6 +110,11 @@ fn is_library_file(file: &str) -> bool {
     .iter()
     .chain(&["/library/alloc/"])
     .any(|part| file.contains(part))
+}
+
+/// What no library is built from.
+fn is_program_file(file: &str) -> bool {
+    file.ends_with("/src/main.rs") || file.contains("/src/bin/")
 }
 
 use Category::{Library, Plumbing, Runtime};
@@ -160,6 +176,8 @@ const TABLE: &[(&str, Category)] = &[
     ("tracing::instrument", Plumbing),
     ("tracing_futures", Plumbing),
     ("atomic_waker", Plumbing),
+    // A trait of a library's, implemented for the standard type: line tables do not have its path.
+    ("Waker", Plumbing),
     ("want", Plumbing),
     ("async_trait", Plumbing),
     ("std::rt", Runtime),
@@ -196,6 +214,7 @@ const LEAVES: &[&str] = &[
     "tokio::io",
     "tokio::fs",
     "tokio::util",
+    "tokio::task::local",
     "futures_util",
     "tower",
     "axum",
@@ -264,6 +283,23 @@ mod tests {
                 Plumbing,
             ),
             ("mainframe::run", "", Category::App),
+            (
+                "&Waker::into_waker",
+                "/r/registry/src/i/tokio-1.54.1/src/x.rs",
+                Plumbing,
+            ),
+            (
+                "&dyn core::ops::function::Fn<(), Output = i32>::call_once",
+                "/rustc/0/f.rs",
+                Plumbing,
+            ),
+            ("blocking::main", "/home/u/blocking/src/main.rs", Category::App),
+            ("blocking::unblock", "", Library),
+            (
+                "blocking::unblock",
+                "/home/u/app/vendor/blocking/src/lib.rs",
+                Library,
+            ),
             ("main", "", Runtime),
             ("sqlite3_step", "", Library),
         ] {

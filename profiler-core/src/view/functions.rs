@@ -93,7 +93,7 @@ impl Functions {
                 functions.calls.push(Call {
                     name: functions.names.id(&unknown_name(profile, frame)),
                     raw: StringId::default(),
-                    category: Category::Library,
+                    category: unknown_category(profile, frame),
                     place: None,
                     in_await_rule: false,
                     in_wake_rule: false,
@@ -118,6 +118,21 @@ impl Functions {
             .stack(stack)
             .iter()
             .flat_map(|&frame| self.frame(frame).iter().copied())
+    }
+}
+
+/// Of the C library only what starts threads and programs has no name.
+fn unknown_category(profile: &Profile, frame: &Frame) -> Category {
+    let module = frame
+        .module
+        .and_then(|module| profile.modules.get(module.index()));
+    let file = module.map_or("", |module| module.path.rsplit('/').next().unwrap_or_default());
+    match ["libc.so", "libc-", "libpthread", "ld-linux"]
+        .iter()
+        .any(|start| file.starts_with(start))
+    {
+        true => Category::Runtime,
+        false => Category::Library,
     }
 }
 

@@ -107,17 +107,22 @@ pub(super) fn kind_of_wake(
     rules: &Rules,
     stack: StackId,
 ) -> Option<Kind> {
-    let mut named: Vec<Named<'_>> = Vec::new();
     let mut calls: Vec<Call> = functions.stack(profile, stack).collect();
     calls.reverse();
-    for call in &calls {
-        // What the waking task's own code did further up says nothing about the wait.
-        if call.category == Category::App {
-            break;
-        }
-        named.push(self::named(profile, functions, call, call.in_wake_rule));
-    }
-    rules.of_wake(&named)
+    let own = calls
+        .iter()
+        .position(|call| call.category == Category::App)
+        .unwrap_or(calls.len());
+    let of = |calls: &[Call]| {
+        let named: Vec<Named<'_>> = calls
+            .iter()
+            .map(|call| named(profile, functions, call, call.in_wake_rule))
+            .collect();
+        rules.of_wake(&named)
+    };
+    // What the waking task's own code did further up says nothing about the wait. But where a driver calls the
+    // app's code, that is a waker which passes the wake on.
+    of(&calls[..own]).or_else(|| of(&calls[own..]).filter(|kind| matches!(kind, Kind::Timer | Kind::Io)))
 }
 
 fn named<'a>(profile: &'a Profile, functions: &'a Functions, call: &Call, decides: bool) -> Named<'a> {
@@ -225,6 +230,29 @@ mod tests {
             "tokio::sync::mutex::Mutex::lock",
         ];
         assert_eq!(in_task(&stack), expected);
+    }
+
+    #[test]
+    fn a_waker_of_the_apps_own_passes_on_what_the_driver_says() {
+        let kind = |stack: &[&str]| {
+            let mut builder = ProfileBuilder::new();
+            let id = builder.stack(stack);
+            let profile = builder.build();
+            let rules = Rules::default();
+            kind_of_wake(&profile, &Functions::of(&profile, &rules), &rules, id)
+        };
+        let relay = [
+            "<app::Relay as alloc::task::Wake>::wake",
+            "tokio::runtime::task::waker::wake_by_ref",
+        ];
+        let driver = "tokio::runtime::time::Driver::process_at_time";
+        assert_eq!(kind(&[&[driver][..], &relay].concat()), Some(Kind::Timer));
+        let sender = "tokio::sync::mpsc::unbounded::UnboundedSender<T>::send";
+        assert_eq!(
+            kind(&[&[sender][..], &relay].concat()),
+            None,
+            "a task's own doing"
+        );
     }
 
     #[test]

@@ -27,6 +27,9 @@ mod deep {
         }
     }
 }
+macro_rules! reader { ($name:ident) => {
+    impl Future for $name { fn poll(&mut self) {} }
+} }
 trait Ext { fn given(&self) { 1 } fn required(&self) -> u8; }
 "#;
 
@@ -55,7 +58,12 @@ fn lines_are_in_functions() {
         path("poll", 23).unwrap(),
         "app::deep::<impl Future for std::pin::Pin<Box<dyn Send>>>::poll"
     );
-    assert_eq!(path("given", 26).unwrap(), "app::Ext::given");
+    assert_eq!(
+        path("poll", 27).unwrap(),
+        "app::poll",
+        "a type that only a macro's caller knows"
+    );
+    assert_eq!(path("given", 29).unwrap(), "app::Ext::given");
 }
 
 #[test]

@@ -1,9 +1,7 @@
 //! A scheduler that makes random but possible things happen, writes the events that the taps would write, and
 //! keeps the truth by itself.
 
-use std::collections::BTreeMap;
-
-use super::truth::{Group, TrueEpisode, Truth, Waker};
+use super::truth::{Group, TrueEpisode, Truth, Waker, shares};
 use super::{Timed, event};
 use crate::event::{Kind, Outcome};
 use crate::profile::State;
@@ -134,7 +132,7 @@ impl Simulator {
         } else {
             1000 + number % 3
         };
-        let seen = !self.rules.unseen_spawns || which % 5 != 0;
+        let seen = !self.rules.unseen_spawns || !which.is_multiple_of(5);
         if seen {
             // Whoever lived there and is not known to be gone, is.
             self.gone_at(address);
@@ -278,17 +276,17 @@ impl Simulator {
         if outcome != Outcome::Pending {
             self.free.push(address);
         }
-        if self.rules.late_ends && which / 8 % 3 == 0 {
+        if self.rules.late_ends && (which / 8).is_multiple_of(3) {
             self.threads[ring].owes = Some((task, group, outcome));
             // Freed by another thread, before the end of its last poll is written.
-            if outcome != Outcome::Pending && which / 24 % 3 == 0 {
+            if outcome != Outcome::Pending && (which / 24).is_multiple_of(3) {
                 self.write((ring + 1) % RINGS, Kind::End, address, Outcome::Freed as u16, 0);
                 self.close(task, None, false);
                 self.gone(task);
             }
         } else {
             self.write_end(ring, task, group, outcome);
-            if outcome != Outcome::Pending && which / 24 % 3 == 0 {
+            if outcome != Outcome::Pending && (which / 24).is_multiple_of(3) {
                 self.write(ring, Kind::End, address, Outcome::Freed as u16, 0);
             }
         }
@@ -373,15 +371,7 @@ impl Simulator {
             Now::Waiting => {
                 let tag = wake.map_or(0, |wake| wake.0);
                 waker = wake.and_then(|wake| wake.1);
-                let has = |r: &&(u16, u32)| tag != 0 && r.0 == tag;
-                let any = t.registrations.iter().any(|r| has(&r));
-                let mut shares = BTreeMap::new();
-                for (_, stack) in t.registrations.iter().filter(|r| !any || has(r)) {
-                    *shares.entry(*stack).or_insert(0u64) += 1;
-                }
-                if !shares.is_empty() {
-                    parts = shares.into_iter().collect();
-                }
+                parts = shares(&t.registrations, tag);
                 self.truth.splits += u64::from(parts.len() > 1);
                 State::Waiting
             }
@@ -393,7 +383,6 @@ impl Simulator {
             before += share;
             let to_ns = start_ns + (end_ns - start_ns) * before / all;
             self.truth.episodes.push(TrueEpisode {
-                task,
                 group: self.tasks[task].group(),
                 state,
                 stack,

@@ -13,7 +13,6 @@ pub(super) type Waker = Option<(Option<Group>, u32)>;
 
 #[derive(Clone, Debug)]
 pub(super) struct TrueEpisode {
-    pub(super) task: usize,
     pub(super) group: Group,
     pub(super) state: State,
     pub(super) stack: u32,
@@ -84,4 +83,18 @@ pub(super) fn counts_of(profile: &RawProfile) -> BTreeMap<Group, TaskCounts> {
     groups
         .map(|g| ((g.table, g.spawn_stack.number), counts(g)))
         .collect()
+}
+
+/// The stacks to which a wait belongs that a wake-up with this tag ended, ascending, each with its share.
+pub(super) fn shares(registrations: &[(u16, u32)], tag: u16) -> Vec<(u32, u64)> {
+    let is_named = |r: &&(u16, u32)| tag != 0 && r.0 == tag;
+    let named = registrations.iter().any(|r| is_named(&r));
+    let mut shares = BTreeMap::new();
+    for (_, stack) in registrations.iter().filter(|r| !named || is_named(r)) {
+        *shares.entry(*stack).or_insert(0) += 1;
+    }
+    if shares.is_empty() {
+        shares.insert(0, 1);
+    }
+    shares.into_iter().collect()
 }
