@@ -1,5 +1,4 @@
 //! What the tests share: building fixtures, running the command, reading what it wrote.
-#![allow(unreachable_pub)] // The test binary has no outside; `pub` is for the other modules of it.
 
 pub mod accuracy;
 pub mod fixtures;
