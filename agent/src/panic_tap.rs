@@ -23,23 +23,33 @@ pub(crate) unsafe extern "C-unwind" fn _Unwind_RaiseException(_exception: u64) -
     )
 }
 
-/// Counts, and returns the address of the next definition.
+static NEXT: AtomicUsize = AtomicUsize::new(0);
+
+/// Asks the loader for the original now: later its lock may be held by a thread that a forked child does not have.
+pub(crate) fn prepare() {
+    next();
+}
+
+/// Counts, and returns the address of the original.
 extern "C" fn note_panic() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
     if let Some(thread) = recorder::current() {
         thread.panics = thread.panics.wrapping_add(1);
     }
+    match next() {
+        0 => abort as *const () as usize,
+        original => original,
+    }
+}
+
+/// The address of the next definition in the loader's order; 0 if there is none yet.
+fn next() -> usize {
     let mut next = NEXT.load(Ordering::Relaxed);
     if next == 0 {
         // SAFETY: a C string; the loader may be asked at any time.
         next = unsafe { libc::dlsym(libc::RTLD_NEXT, c"_Unwind_RaiseException".as_ptr()) } as usize;
         NEXT.store(next, Ordering::Relaxed);
     }
-    if next == 0 {
-        abort as *const () as usize
-    } else {
-        next
-    }
+    next
 }
 
 /// Whoever raises an exception has an unwinder loaded.

@@ -227,6 +227,9 @@ impl Thread {
             aux,
             value,
         });
+        if self.producer.is_losing() {
+            recorder.region.stop_if_abandoned();
+        }
         compiler_fence(Ordering::SeqCst);
         self.busy = false;
     }

@@ -1,7 +1,6 @@
 //! Joins a recording: finds the region, finds the runtime, tells what came of it.
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 use asyncprof_core::process_info::{ProcessInfo, Tap};
 use asyncprof_core::region::{ALLOW_UNKNOWN_TOKIO_VARIABLE, REGION_VARIABLE, Region};
@@ -19,20 +18,7 @@ fn try_start() -> Option<()> {
     let variable = std::env::var(REGION_VARIABLE).ok()?;
     let (path, token) = variable.rsplit_once(':')?;
     let token = u64::from_str_radix(token, 16).ok()?;
-    // The recorder may be gone and its number taken by another process: open nothing that could block or act.
-    let target = std::fs::read_link(path).ok()?;
-    if !target.to_string_lossy().starts_with("/memfd:asyncprof") {
-        return None;
-    }
-    let flags = libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .custom_flags(flags)
-        .open(path)
-        .ok()?;
-    let region = Region::open(&file, token).ok()?;
-    drop(file);
+    let region = Region::open(Path::new(path), token).ok()?;
     if !region.is_recording() {
         return None;
     }
@@ -77,6 +63,9 @@ mod preload {
     static START: extern "C" fn() = start;
 
     extern "C" fn start() {
+        // This library's own panics, of which there should be none, are not the program's to print.
+        std::panic::set_hook(Box::new(|_| ()));
+        crate::panic_tap::prepare();
         super::start();
     }
 }

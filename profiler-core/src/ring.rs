@@ -70,6 +70,12 @@ impl<'a> Producer<'a> {
         }
     }
 
+    /// Whether the last event did not fit.
+    #[inline]
+    pub fn is_losing(&self) -> bool {
+        self.untold != 0
+    }
+
     /// Writes the event, or counts it as lost.
     #[inline]
     pub fn push(&mut self, event: Event) {

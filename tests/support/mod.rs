@@ -1,6 +1,10 @@
 //! What the tests share: building fixtures, running the command, reading what it wrote.
 
+pub mod accuracy;
 pub mod fixtures;
+pub mod invariants;
+pub mod observed;
 pub mod recording;
 pub mod run;
 pub mod terminal;
+pub mod truth;

@@ -51,12 +51,21 @@ impl Recording {
     pub fn new(options: &[&str], program: impl AsRef<OsStr>, args: &[&str]) -> Recording {
         let folder = Folder::new();
         let mut command = asyncprof(&folder);
-        command
-            .arg("record")
-            .args(options)
-            .arg("--")
-            .arg(program)
-            .args(args);
+        command.arg("record").args(options);
+        command.arg("--").arg(program).args(args);
+        Recording::of(command, folder)
+    }
+
+    /// With rings of another size than usual: small ones lose events.
+    pub fn with_ring_words(words: usize, program: impl AsRef<OsStr>, args: &[&str]) -> Recording {
+        let folder = Folder::new();
+        let mut command = asyncprof(&folder);
+        command.args(["record", "--"]).arg(program).args(args);
+        command.env("ASYNCPROF_TEST_RING_WORDS", words.to_string());
+        Recording::of(command, folder)
+    }
+
+    fn of(mut command: Command, folder: Folder) -> Recording {
         command.env("WAITS_TRUTH", folder.path().join("truth"));
         let output = command.output().unwrap();
         Recording { output, folder }

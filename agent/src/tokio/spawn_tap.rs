@@ -9,6 +9,9 @@ static ENABLED: AtomicBool = AtomicBool::new(false);
 
 /// From now on spawns are noted.
 pub(crate) fn enable() {
+    // The loader is asked now: later its lock may be held by a thread that a forked child does not have.
+    #[cfg(feature = "preload")]
+    let _ = preload::next();
     ENABLED.store(true, Ordering::Relaxed);
 }
 
@@ -66,7 +69,7 @@ mod preload {
     }
 
     /// The next definition in the loader's order: the C library's, or another allocator's.
-    fn next() -> Option<Memalign> {
+    pub(super) fn next() -> Option<Memalign> {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let mut next = NEXT.load(Ordering::Relaxed);
         if next == 0 {

@@ -147,6 +147,10 @@ unsafe extern "C-unwind" fn poll_tap(task: u64, sp: u64, bp: u64) {
         _ => Outcome::Ready,
     };
     thread.write(Kind::PollEnd, task, outcome as u16, 0);
+    if outcome == Outcome::Pending && after & state::REFS == state::REF_ONE {
+        // Nobody else held the suspended task: our letting go has freed it.
+        thread.write(Kind::End, task, Outcome::Freed as u16, 0);
+    }
 }
 
 /// In place of `schedule`. Within a wake-up it is part of it; by itself it is one, by `abort`.

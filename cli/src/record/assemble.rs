@@ -43,7 +43,8 @@ pub(super) fn assemble(recorded: Recorded, region: &Region, circumstances: Circu
     assembler.task_kinds();
     assembler.quality(circumstances.notes);
     let mut profile = assembler.profile;
-    merge_equal(&mut profile);
+    let tables: Vec<_> = recorded.raw.groups.iter().map(|group| group.table).collect();
+    merge_equal(&mut profile, &tables);
     asyncprof_core::view::name_groups(&mut profile);
     profile
 }

@@ -1,17 +1,18 @@
 //! Makes one of what differs only in machine addresses: a compiler that unrolls a loop makes many spawn sites of
 //! one, and two calls of one line are one place to the reader.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 
+use asyncprof_core::aggregate::TableId;
 use asyncprof_core::profile::{
     Frame, FrameId, Function, Group, GroupId, ModuleId, ProcessId, Profile, Row, StackId, State, TaskKind,
     Waker, WakerId,
 };
 
 /// Merges equal frames, then equal stacks, groups, wakers and rows. Keeps every total. Drops what nothing refers
-/// to any more.
-pub(super) fn merge_equal(profile: &mut Profile) {
+/// to any more. `tables` has the task table of each group: of another table are futures of another type.
+pub(super) fn merge_equal(profile: &mut Profile, tables: &[Option<TableId>]) {
     let (frames, frame_ids) = merge_frames(&profile.frames);
     profile.frames = frames;
 
@@ -25,7 +26,7 @@ pub(super) fn merge_equal(profile: &mut Profile) {
     profile.stacks = stacks;
     let stack_of = |stack: StackId| StackId(stack_ids[stack.index()]);
 
-    let (groups, group_ids) = merge_groups(&profile.groups, stack_of);
+    let (groups, group_ids) = merge_groups(&profile.groups, tables, stack_of);
     profile.groups = groups;
     let group_of = |group: GroupId| GroupId(group_ids[group.index()]);
 
@@ -93,12 +94,30 @@ fn merge_frames(frames: &[Frame]) -> (Vec<Frame>, Vec<u32>) {
     (distinct, numbers)
 }
 
-fn merge_groups(groups: &[Group], stack_of: impl Fn(StackId) -> StackId) -> (Vec<Group>, Vec<u32>) {
-    let mut index = HashMap::<(ProcessId, TaskKind, StackId, u32), u32>::new();
+fn merge_groups(
+    groups: &[Group],
+    tables: &[Option<TableId>],
+    stack_of: impl Fn(StackId) -> StackId,
+) -> (Vec<Group>, Vec<u32>) {
+    let table_at = |at: usize| tables.get(at).copied().flatten();
+    // Tasks that were never polled have no table: they are of the only type spawned there, if there is only one.
+    let mut types = HashMap::<(ProcessId, StackId), HashSet<TableId>>::new();
+    for (at, group) in groups.iter().enumerate() {
+        let spawned = types
+            .entry((group.process, stack_of(group.spawn_stack)))
+            .or_default();
+        spawned.extend(table_at(at));
+    }
+    let mut index = HashMap::<(ProcessId, TaskKind, StackId, Option<TableId>, u32), u32>::new();
     let mut distinct: Vec<Group> = Vec::new();
     let mut numbers = Vec::with_capacity(groups.len());
     for (at, group) in groups.iter().enumerate() {
         let spawn_stack = stack_of(group.spawn_stack);
+        let only_type = || match types.get(&(group.process, spawn_stack)) {
+            Some(types) if types.len() == 1 => types.iter().next().copied(),
+            _ => None,
+        };
+        let table = table_at(at).or_else(only_type);
         // Without a spawn stack nothing says that two groups are one.
         let alone = if spawn_stack == StackId::default() {
             at as u32
@@ -106,7 +125,7 @@ fn merge_groups(groups: &[Group], stack_of: impl Fn(StackId) -> StackId) -> (Vec
             u32::MAX
         };
         let number = *index
-            .entry((group.process, group.kind, spawn_stack, alone))
+            .entry((group.process, group.kind, spawn_stack, table, alone))
             .or_insert_with(|| {
                 let counts = (0, 0, 0, 0);
                 let (tasks, completed, cancelled, panicked) = counts;
@@ -227,7 +246,15 @@ mod tests {
             strings: ["", "app::run", "src/main.rs"].map(String::from).into(),
             frames: vec![named(7, 100), named(7, 200), named(8, 300)],
             stacks: vec![vec![], vec![FrameId(0)], vec![FrameId(1)], vec![FrameId(2)]],
-            groups: vec![group(1), group(2), group(3), group(0), group(0)],
+            groups: vec![
+                group(1),
+                group(2),
+                group(3),
+                group(0),
+                group(0),
+                group(2),
+                group(1),
+            ],
             wakers: vec![Waker::Unknown],
             rows: vec![
                 row(0, 1, 5),
@@ -238,11 +265,13 @@ mod tests {
             ],
             ..Profile::empty()
         };
-        merge_equal(&mut profile);
+        let tables = [Some(1), Some(1), Some(1), Some(2), Some(2), Some(3), None];
+        merge_equal(&mut profile, &tables);
         assert_eq!(profile.frames.len(), 2);
         assert_eq!(
             profile.groups.iter().map(|group| group.tasks).collect::<Vec<_>>(),
-            [2, 1, 1, 1]
+            [2, 1, 1, 1, 1, 1],
+            "other places, no place, another type, and one that may be of either"
         );
         assert_eq!(profile.rows.len(), 4);
         let first = &profile.rows[0];

@@ -23,6 +23,10 @@ const DRAIN_INTERVAL: Duration = Duration::from_millis(10);
 /// How long an event may be on its way into its ring: a thread can be preempted between reading the clock and
 /// writing the event. Younger events wait for the next drain.
 const SETTLING_NS: u64 = 2_000_000;
+/// After this silence of ours, programs take us for killed and stop writing. Long enough for a recorder that was
+/// stopped from the terminal and continued, or starved.
+const GONE_AFTER_NS: u64 = 60_000_000_000;
+
 /// Events given to the aggregator before the rings are drained again: a few milliseconds of work.
 const FEED_CHUNK: usize = 1 << 14;
 
@@ -150,7 +154,7 @@ impl State {
                 // one measure.
                 self.rate = rate;
             }
-            let settled = self.region.now().saturating_sub(self.settling_ticks());
+            let settled = self.region.now().saturating_sub(self.ticks_of(SETTLING_NS));
             self.drain();
             self.find_processes();
             self.feed(stop.unwrap_or(settled));
@@ -180,21 +184,25 @@ impl State {
         }
     }
 
-    fn settling_ticks(&self) -> u64 {
+    fn ticks_of(&self, ns: u64) -> u64 {
         let ns_per_megatick = self.rate.ns(1_000_000).max(1);
-        SETTLING_NS.saturating_mul(1_000_000) / ns_per_megatick
+        ns.saturating_mul(1_000_000) / ns_per_megatick
     }
 
     /// Reads all rings. A loss begins with the last event that the ring kept: that is known at the first drain
     /// after it, in time for the aggregator. It is over when a drain finds no more lost. The ring's own gaps tell
     /// the same, but later: only with its thread's next event, which may never come.
     fn drain(&mut self) {
+        self.region.beat(self.ticks_of(GONE_AFTER_NS));
         let used = self.region.thread_slots_used();
         self.rings.resize(used.max(self.rings.len()), Ring::default());
         for (slot, ring) in self.rings.iter_mut().enumerate().take(used) {
             let held = &mut self.held;
             let last = &mut ring.last_ticks;
-            let result = self.region.consumer(slot).drain(|event| {
+            let Some(mut consumer) = self.region.consumer(slot) else {
+                continue;
+            };
+            let result = consumer.drain(|event| {
                 *last = event.ticks.max(*last);
                 if event.kind != Kind::Gap {
                     held.push((*last, slot, event));

@@ -102,11 +102,17 @@ impl Aggregator {
             }
             Kind::RootAwait => {
                 let tally = &mut self.tally;
+                // Another thread enters a scheduler that the former one has left.
+                if self.roots.get(&key).is_some_and(|root| !root.is_on(ring))
+                    && let Some(former) = self.roots.remove(&key)
+                {
+                    former.left(tally);
+                }
                 let root = self.roots.entry(key).or_insert_with(|| {
                     let group = tally.enter_group(GroupKey::Roots { process });
                     #[cfg(test)]
                     tally.rows.probe.begun(group, at_ns);
-                    Root::first_seen(group, at_ns)
+                    Root::first_seen(group, ring, at_ns)
                 });
                 let tag = event.aux;
                 root.face(&mut self.tally, self.losses.get(&process), at_ns);
@@ -177,6 +183,12 @@ impl Aggregator {
         // What the former thread lost at its end is over.
         if let Some(losses) = self.losses.get_mut(&former) {
             losses.end(ring, at_ns);
+        }
+        for (_, root) in self
+            .roots
+            .extract_if(|key, root| key.0 == former && root.is_on(ring))
+        {
+            root.left(&mut self.tally);
         }
         self.threads[ring].process = process;
     }

@@ -24,19 +24,34 @@ pub(super) struct Root {
     group: RawGroupId,
     now: Now,
     since_ns: u64,
+    /// The ring of the thread that is in `block_on`.
+    ring: usize,
     /// The wakers given out since the last wake-up.
     registrations: Registrations,
 }
 
 impl Root {
     /// Seen for the first time, when it gives out a waker.
-    pub(super) fn first_seen(group: RawGroupId, at_ns: u64) -> Root {
+    pub(super) fn first_seen(group: RawGroupId, ring: usize, at_ns: u64) -> Root {
         Root {
             group,
             now: Now::Running,
             since_ns: at_ns,
+            ring,
             registrations: Registrations::default(),
         }
+    }
+
+    /// Whether its thread is that of the ring.
+    pub(super) fn is_on(&self, ring: usize) -> bool {
+        self.ring == ring
+    }
+
+    /// Its `block_on` has returned, nobody knows when: schedulers of one thread do not tell. It counts up to the last
+    /// that was heard of it.
+    pub(super) fn left(self, _tally: &mut Tally) {
+        #[cfg(test)]
+        _tally.rows.probe.ended(self.group, self.since_ns);
     }
 
     /// To be called before each event, as for tasks.

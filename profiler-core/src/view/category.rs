@@ -214,6 +214,7 @@ const LEAVES: &[&str] = &[
     "tokio::io",
     "tokio::fs",
     "tokio::util",
+    "tokio::task::local",
     "futures_util",
     "tower",
     "axum",

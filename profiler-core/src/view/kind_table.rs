@@ -99,6 +99,8 @@ pub(super) const AWAITS: &[Row] = &[
     ("tokio::task::join_map", "", Join),
     ("tokio_util::task", "", Join),
     ("tokio::util::idle_notified_set", "", Join),
+    // What a `LocalSet` itself waits for.
+    ("tokio::task::local", "", Join),
     ("tokio::task::yield_now", "", Yield),
     // Only where the budget is spent: `budget` itself is above every task.
     ("tokio::task::coop::poll_proceed", "", Yield),

@@ -1,0 +1,167 @@
+//! What the profile of each fixture must say, however it is built; see `fixtures/README.md`.
+
+use asyncprof_core::view::Kind::{Blocking, Channel, Io, Join, Lock, Notify, Other, Timer};
+
+use crate::support::accuracy::{Build, check, site, work};
+
+pub fn sleep(build: Build) {
+    let stack = "sleep::outer > sleep::middle > sleep::inner > tokio::time::sleep::Sleep";
+    let sites = [
+        site("sleep::inner", Timer, stack).waits(200),
+        site("sleep::main", Join, "sleep::main > tokio::runtime::task::join"),
+    ];
+    check(build, "sleep", &sites, &[]);
+}
+
+pub fn current_thread(build: Build) {
+    let inner = "current_thread::outer > current_thread::middle > current_thread::inner > tokio::time::sleep";
+    let local = "current_thread::local_outer > current_thread::local_inner > tokio::time::sleep";
+    let spawned = "current_thread::main > current_thread::spawned_tasks > tokio::runtime::task::join";
+    let joined = "current_thread::main > current_thread::local_tasks > tokio::runtime::task::join";
+    let sites = [
+        site("current_thread::inner", Timer, inner).waits(200),
+        site("current_thread::local_inner", Timer, local).waits(200),
+        site("current_thread::spawned_tasks", Join, spawned),
+        // The set of local tasks is woken for each of them, and wakes the root task.
+        site("current_thread::local_tasks", Join, joined).or("current_thread::main > tokio::task::local"),
+    ];
+    check(build, "current_thread", &sites, &[]);
+}
+
+pub fn tcp(build: Build) {
+    let ask = "tcp::client_session > tcp::ask > tokio::io::util::read_exact";
+    let next = "tcp::server_session > tcp::next_question > tokio::io::util::read_exact";
+    let answer = "tcp::server_session > tcp::answer > tokio::time::sleep";
+    let think = "tcp::client_session > tcp::think > tokio::time::sleep";
+    let sites = [
+        site("tcp::ask", Io, ask).waits(100),
+        site("tcp::next_question", Io, next),
+        site("tcp::answer", Timer, answer).waits(100),
+        site("tcp::think", Timer, think).waits(100),
+    ];
+    check(build, "tcp", &sites, &[]);
+}
+
+pub fn channels(build: Build) {
+    let produce = "channels::produce_slowly > channels::pause > tokio::time::sleep";
+    let drain = "channels::drain_slowly > channels::pause > tokio::time::sleep";
+    let answer = "channels::answer_late > channels::pause > tokio::time::sleep";
+    let ask = "channels::ask_all > channels::ask > tokio::sync::oneshot";
+    let sites = [
+        site(
+            "channels::consume",
+            Channel,
+            "channels::consume > tokio::sync::mpsc",
+        ),
+        site("channels::fill", Channel, "channels::fill > tokio::sync::mpsc"),
+        site("channels::ask", Channel, ask).waits(30),
+        site("channels::produce_slowly", Timer, produce).waits(30),
+        site("channels::drain_slowly", Timer, drain).waits(31),
+        site("channels::answer_late", Timer, answer).waits(30),
+    ];
+    check(build, "channels", &sites, &[]);
+}
+
+pub fn locks(build: Build) {
+    let sites = [
+        site(
+            "locks::wait_for_mutex",
+            Lock,
+            "locks::wait_for_mutex > tokio::sync::mutex",
+        )
+        .waits(30),
+        site(
+            "locks::wait_for_permit",
+            Lock,
+            "locks::wait_for_permit > tokio::sync::semaphore",
+        )
+        .waits(30),
+        site(
+            "locks::wait_to_read",
+            Lock,
+            "locks::wait_to_read > tokio::sync::rwlock",
+        )
+        .waits(30),
+        site(
+            "locks::wait_for_bell",
+            Notify,
+            "locks::wait_for_bell > tokio::sync::notify",
+        )
+        .waits(10),
+        site(
+            "locks::hold",
+            Timer,
+            "locks::mutex_rounds > locks::hold > tokio::time::sleep",
+        )
+        .or("locks::semaphore_rounds > locks::hold > tokio::time::sleep")
+        .or("locks::rwlock_rounds > locks::hold > tokio::time::sleep")
+        .or("locks::notify_rounds > locks::hold > tokio::time::sleep")
+        .waits(40),
+    ];
+    check(build, "locks", &sites, &[]);
+}
+
+/// The wait at a `join!` or `select!` belongs to the branch that ended it.
+pub fn joins(build: Build) {
+    let child = "joins::await_children > joins::await_child > tokio::runtime::task::join";
+    let short = "joins::nap_both_ways > joins::short_nap > joins::nap > tokio::time::sleep";
+    let long = "joins::nap_both_ways > joins::long_nap > joins::nap > tokio::time::sleep";
+    let read = "joins::read_all_in_time > joins::read_byte > tokio::io::util";
+    let quick = "joins::race_timers > joins::quick_timer > tokio::time::sleep";
+    let write = "joins::write_slowly > joins::nap > tokio::time::sleep";
+    let sites = [
+        site("joins::await_child", Join, child).waits(10),
+        site(
+            "joins::child",
+            Timer,
+            "joins::child > joins::nap > tokio::time::sleep",
+        )
+        .waits(10),
+        site("joins::short_nap", Timer, short).waits(10),
+        site("joins::long_nap", Timer, long).waits(10),
+        site("joins::read_byte", Io, read).waits(10),
+        site("joins::quick_timer", Timer, quick).waits(10),
+        site("joins::write_slowly", Timer, write).waits(10),
+    ];
+    check(build, "joins", &sites, &["joins::time_out", "joins::slow_timer"]);
+}
+
+pub fn blocking(build: Build) {
+    let offload = "blocking::offload_all > blocking::offload > tokio::runtime::task::join";
+    let sites = [
+        site("blocking::offload", Blocking, offload).waits(20),
+        work("blocking::work"),
+    ];
+    check(build, "blocking", &sites, &[]);
+}
+
+pub fn dynfut(build: Build) {
+    let bottom = "dynfut::descend_often > dynfut::descend > dynfut::descend > dynfut::descend > \
+                  dynfut::descend > dynfut::descend > dynfut::at_the_bottom > tokio::time::sleep";
+    let foreign = "dynfut::wait_for_foreigners > dynfut::foreign_signal > dynfut::ForeignSignal";
+    let sites = [
+        site("dynfut::at_the_bottom", Timer, bottom).waits(20),
+        site("dynfut::foreign_signal", Other, foreign).waits(20),
+        // What a future does behind a waker of its own is not seen: the wait is that of the future which made it.
+        site(
+            "dynfut::relayed_nap",
+            Timer,
+            "dynfut::relay_often > dynfut::relayed",
+        )
+        .waits(20),
+    ];
+    check(build, "dynfut", &sites, &[]);
+}
+
+pub fn outcomes(build: Build) {
+    let stack = "outcomes::aborted_while_waiting > tokio::time::sleep";
+    let sites = [site("outcomes::aborted_while_waiting", Timer, stack).waits(5)];
+    check(build, "outcomes", &sites, &[]);
+}
+
+/// 3000 threads, each with a runtime of its own, come and go.
+pub fn threads(build: Build) {
+    let stack = "threads::short_life > tokio::time::sleep";
+    let sites = [site("threads::short_life", Timer, stack).waits(3000)];
+    check(build, "threads", &sites, &[]);
+}
