@@ -242,7 +242,13 @@ fn frame_text(analysis: &Analysis<'_>, tree: &CallTree, node: &Node) -> FrameTex
             label = format!("{name} {mean} × {}", units::count(stats.episodes));
             (palette::of_activity(activity), true)
         }
-        FrameKind::Group(_) | FrameKind::Process => (fill, true),
+        FrameKind::Group(_) | FrameKind::Process => {
+            if node.tasks > 1 {
+                let mean = units::duration(stats.total_ns / node.tasks);
+                label.push_str(&format!(" · {} tasks, {mean} each", units::count(node.tasks)));
+            }
+            (fill, true)
+        }
         FrameKind::Root | FrameKind::Function(_) => (fill, false),
     };
     FrameText {
