@@ -48,7 +48,16 @@ pub(super) fn notes(recorded: &Recorded, target: &Target) -> Vec<String> {
 }
 
 fn no_tokio(programs: &BTreeMap<&str, u64>) -> String {
-    let mut listed: Vec<&str> = programs.keys().copied().take(LISTED).collect();
+    let mut by_number: Vec<(&str, u64)> = programs
+        .iter()
+        .map(|(program, number)| (*program, *number))
+        .collect();
+    by_number.sort_by_key(|&(_, number)| std::cmp::Reverse(number));
+    let mut listed: Vec<&str> = by_number
+        .iter()
+        .take(LISTED)
+        .map(|(program, _)| *program)
+        .collect();
     let more = format!("{} more", programs.len().saturating_sub(LISTED));
     if programs.len() > LISTED {
         listed.push(&more);

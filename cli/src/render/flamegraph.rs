@@ -98,6 +98,9 @@ fn default_title(by: By) -> &'static str {
     }
 }
 
+/// Why there is no task time, if no note says it.
+pub(super) const NO_TASK: &str = "the program polled no tokio task while it was recorded";
+
 /// Why there is no task time in the profile; None if there is some.
 pub(crate) fn nothing_recorded(profile: &Profile) -> Option<String> {
     let analysis = Analysis::new(profile, &Rules::default());
@@ -111,7 +114,7 @@ fn nothing_to_show(profile: &Profile, by: By) -> String {
         _ if !has_time => {
             let mut message = "no task time recorded: ".to_owned();
             match profile.quality.notes.as_slice() {
-                [] => message.push_str("the program polled no tokio task while it was recorded"),
+                [] => message.push_str(NO_TASK),
                 notes => message.push_str(&notes.join("; ")),
             }
             return message;

@@ -5,6 +5,7 @@ use std::io::Write;
 use asyncprof_core::profile::{Profile, Quality};
 use asyncprof_core::view::{Activity, Analysis, Rules};
 
+use super::flamegraph::NO_TASK;
 use super::report_data::{GroupEntry, PollEntry, Report, WaitEntry};
 use super::table::{Cell, bar, left, lines, right};
 use super::{palette, units};
@@ -27,7 +28,12 @@ pub(crate) fn report(profile: &Profile, options: &ReportOptions, mut out: impl W
     let report = Report::new(&analysis, options.limit);
     let mut text = header(&report);
     if report.task_time_ns == 0 {
-        text.push_str("\nNo task time recorded.\n");
+        text.push_str("\nNo task time recorded");
+        // Else the notes say why.
+        if report.quality.notes.is_empty() {
+            text.push_str(&format!(": {NO_TASK}"));
+        }
+        text.push_str(".\n");
     } else {
         let sections = [
             ("Where the task time went".to_owned(), states(&report)),
@@ -69,8 +75,10 @@ pub(crate) fn report_json(
     mut out: impl Write,
 ) -> anyhow::Result<()> {
     let analysis = Analysis::new(profile, &Rules::default());
-    serde_json::to_writer_pretty(&mut out, &Report::new(&analysis, options.limit))?;
-    writeln!(out)?;
+    // In one piece: an error of the writer comes back as what it is, not as one of JSON.
+    let mut text = serde_json::to_vec_pretty(&Report::new(&analysis, options.limit))?;
+    text.push(b'\n');
+    out.write_all(&text)?;
     out.flush()?;
     Ok(())
 }
