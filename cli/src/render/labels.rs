@@ -3,6 +3,8 @@
 use asyncprof_core::view::names::{crate_of, short_name};
 use asyncprof_core::view::{Category, FrameKind};
 
+use super::units;
+
 /// The label of a frame with this whole name.
 pub(crate) fn label(name: &str, kind: FrameKind) -> String {
     let label = match kind {
@@ -13,6 +15,14 @@ pub(crate) fn label(name: &str, kind: FrameKind) -> String {
         FrameKind::Process | FrameKind::State(_) => name.to_owned(),
     };
     if label.is_empty() { name.to_owned() } else { label }
+}
+
+/// A function's name in at most `max` characters, shortened only if it must be.
+pub(crate) fn at_most(name: &str, max: usize) -> String {
+    if name.chars().count() <= max {
+        return name.to_owned();
+    }
+    units::tail(&library(name), max)
 }
 
 /// `hyper::…::SendRequest::try_send` for a deeper path: whose code it is, and what. To poll a future is what
@@ -83,6 +93,14 @@ mod tests {
         ] {
             assert_eq!(label(name, FrameKind::Function(Category::Library)), expected);
         }
+    }
+
+    #[test]
+    fn only_long_names_are_shortened() {
+        let name = "hyper::client::conn::http1::SendRequest::try_send";
+        assert_eq!(at_most(name, 60), name);
+        assert_eq!(at_most(name, 40), "hyper::…::SendRequest::try_send");
+        assert_eq!(at_most(name, 20), "…ndRequest::try_send");
     }
 
     #[test]
