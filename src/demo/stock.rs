@@ -12,7 +12,7 @@ use super::BoxError;
 const ITEMS: u32 = 200;
 const WAREHOUSES: u32 = 8;
 /// Set so that [`Warehouse::query_stock`] takes 10 to 20 ms.
-const MOVEMENTS: u32 = 60_000;
+const MOVEMENTS: u32 = 70_000;
 
 /// What is left of one item.
 #[derive(Debug, PartialEq)]

@@ -145,17 +145,14 @@ fn write_frame(
     Some(())
 }
 
-/// The end of the label that fits, as inferno's JavaScript does it once the picture is open.
+/// The start of the label that fits, as inferno's JavaScript does it once the picture is open.
 fn fitted(label: &str, width_px: f64) -> String {
     let fits = ((width_px - 6.0) / (FONT_SIZE as f64 * FONT_WIDTH)) as usize;
     let length = label.chars().count();
     match fits {
         0..=2 => String::new(),
         _ if length <= fits => label.to_owned(),
-        _ => format!(
-            "..{}",
-            label.chars().skip(length - (fits - 2)).collect::<String>()
-        ),
+        _ => format!("{}..", label.chars().take(fits - 2).collect::<String>()),
     }
 }
 
