@@ -242,7 +242,13 @@ fn frame_text(analysis: &Analysis<'_>, tree: &CallTree, node: &Node) -> FrameTex
     let (fill, strong) = match node.kind {
         FrameKind::State(activity) => {
             let mean = units::duration(stats.mean_ns());
-            label = format!("{name} {mean} × {}", units::count(stats.episodes));
+            let count = units::count(stats.episodes);
+            label = format!("{name} {mean} × {count}");
+            let share = stats.total_ns as f64 / tree.root().stats.total_ns as f64;
+            if !svg::fits(&label, share) {
+                // Of what is cut off, the colour tells the state, but nothing the time.
+                label = format!("{mean} {name} × {count}");
+            }
             (palette::of_activity(activity), true)
         }
         FrameKind::Group(_) | FrameKind::Process => {

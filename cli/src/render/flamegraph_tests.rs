@@ -97,7 +97,7 @@ fn the_service() {
     assert!(
         titles
             .iter()
-            .any(|title| label(title) == "[blocking] 21.0 ms × 1,200"),
+            .any(|title| label(title) == "21.0 ms [blocking] × 1,200"),
         "{titles:#?}"
     );
     assert!(
