@@ -80,9 +80,21 @@ fn a_root_task_lives_as_long_as_its_block_on() {
             "current_thread",
             &["spawned_tasks", "local_tasks"],
         ),
+        (
+            "waits",
+            "release",
+            "current_thread",
+            &["spawned_tasks", "local_tasks"],
+        ),
     ] {
         let recording = Recording::new(&[], fixture(package, profile, program), &[]);
         let profile = recording.profile();
+        let roots = profile.groups.iter().filter(|group| group.kind == TaskKind::Root);
+        let tasks: u64 = roots.map(|group| group.tasks).sum();
+        assert!(
+            (1..=2).contains(&tasks),
+            "{program}: {tasks}, where there are `main` and perhaps the shutdown"
+        );
         let is_root = |row: &&Row| profile.group(row.group).kind == TaskKind::Root;
         let root_ns: u64 = (profile.rows.iter().filter(is_root))
             .map(|row| row.stats.total_ns)
