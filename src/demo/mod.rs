@@ -41,7 +41,7 @@ impl Default for DemoArgs {
     fn default() -> Self {
         Self {
             duration: Duration::from_secs(4),
-            rate_hz: 60,
+            rate_hz: 30,
             slow_upstream: Duration::ZERO,
         }
     }

@@ -8,7 +8,7 @@ use asyncprof_core::view::{Activity, Analysis, Rules};
 use super::flamegraph::NO_TASK;
 use super::report_data::{GroupEntry, PollEntry, Report, WaitEntry};
 use super::table::{Cell, bar, left, lines, right};
-use super::{palette, units};
+use super::{labels, palette, units};
 
 #[derive(Clone, Debug)]
 pub(crate) struct ReportOptions {
@@ -222,7 +222,7 @@ fn waits(report: &Report) -> Vec<Vec<Cell>> {
 }
 
 fn wait_row(wait: &WaitEntry, report: &Report) -> Vec<Cell> {
-    let mut place = units::tail(&units::printable(&wait.function), NAME_WIDTH);
+    let mut place = labels::at_most(&units::printable(&wait.function), NAME_WIDTH);
     if !wait.place.is_empty() {
         place.push_str(&format!(" at {}", units::printable(&wait.place)));
     }

@@ -3,7 +3,7 @@
 //! A row's path is [process, if there are several] → group → frames → state. Every row counts at the end of
 //! its path exactly once, so the root's total is the sum of the rows.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::activity::{Activity, Shares};
 use super::analysis::Analysis;
@@ -80,6 +80,8 @@ pub struct Node {
     pub children: Vec<NodeId>,
     /// Over all rows that pass here; `stats.total_ns` is the inclusive time.
     pub stats: Stats,
+    /// How many tasks a group has in all; 0 for other frames, and in an inverted tree.
+    pub tasks: u64,
     /// Time of rows that end here.
     pub self_ns: u64,
     /// Inclusive time by activity.
@@ -144,6 +146,8 @@ struct Builder<'a, 'p> {
     tree: CallTree,
     edges: HashMap<(NodeId, NameId, FrameKind), NodeId>,
     groups: HashMap<GroupId, Vec<Step>>,
+    /// Groups whose tasks are in their node.
+    counted: HashSet<GroupId>,
     stacks: HashMap<StackId, Vec<Shown>>,
 }
 
@@ -160,6 +164,7 @@ impl<'a, 'p> Builder<'a, 'p> {
             },
             edges: HashMap::new(),
             groups: HashMap::new(),
+            counted: HashSet::new(),
             stacks: HashMap::new(),
         }
     }
@@ -266,6 +271,12 @@ impl<'a, 'p> Builder<'a, 'p> {
                 self.tree.nodes.push(Node::new(step.name, step.kind, at));
             }
             let node = &mut self.tree.nodes[id.index()];
+            if matches!(step.kind, FrameKind::Group(_))
+                && !self.options.inverted
+                && self.counted.insert(row.group)
+            {
+                node.tasks += self.analysis.profile.group(row.group).tasks;
+            }
             if let Some(place) = step.place {
                 node.add_place(place, row.stats.total_ns);
             }
@@ -312,6 +323,7 @@ impl Node {
             parent,
             children: Vec::new(),
             stats: Stats::default(),
+            tasks: 0,
             self_ns: 0,
             shares: Shares::default(),
             places: Vec::new(),
