@@ -63,9 +63,12 @@ impl Tally {
         self.groups[group.group as usize].table
     }
 
-    /// A task of the group has ended like this.
+    /// A task of the group has ended like this. No more end than were seen, whatever a damaged ring says.
     pub(super) fn ended(&mut self, group: RawGroupId, outcome: Outcome) {
         let counts = &mut self.groups[group.group as usize];
+        if counts.completed + counts.panicked + counts.cancelled >= counts.tasks {
+            return;
+        }
         match outcome {
             Outcome::Ready => counts.completed += 1,
             Outcome::Panicked => counts.panicked += 1,
