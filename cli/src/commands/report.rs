@@ -12,7 +12,8 @@ use crate::render::{DEFAULT_LIMIT, ReportOptions, report, report_json};
 
 /// Print where the time of the tasks went
 ///
-/// Totals by state, the tasks and awaits with most time, the longest polls, and what the recording missed.
+/// Totals by state, the tasks and awaits with most time, who ended the waits, the longest polls, and what the
+/// recording missed.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:

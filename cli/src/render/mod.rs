@@ -8,6 +8,7 @@ mod report_data;
 mod svg;
 mod table;
 mod units;
+mod wakes;
 
 #[cfg(test)]
 mod flamegraph_tests;

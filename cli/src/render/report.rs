@@ -7,6 +7,7 @@ use asyncprof_core::view::{Activity, Analysis, Rules};
 
 use super::report_data::{GroupEntry, PollEntry, Report, WaitEntry};
 use super::table::{Cell, bar, left, lines, right};
+use super::wakes::wake_rows;
 use super::{palette, units};
 
 #[derive(Clone, Debug)]
@@ -38,6 +39,10 @@ pub(crate) fn report(profile: &Profile, options: &ReportOptions, mut out: impl W
             (
                 heading("Waits", report.waits.len(), report.waits_total),
                 waits(&report),
+            ),
+            (
+                heading("Who wakes whom", report.wakes.len(), report.wakes_total),
+                wake_rows(&report.wakes),
             ),
             ("Longest polls".to_owned(), polls(&report)),
         ];
@@ -214,17 +219,7 @@ fn waits(report: &Report) -> Vec<Vec<Cell>> {
 }
 
 fn wait_row(wait: &WaitEntry, report: &Report) -> Vec<Cell> {
-    let mut place = units::tail(&units::printable(&wait.function), NAME_WIDTH);
-    if !wait.place.is_empty() {
-        place.push_str(&format!(" at {}", units::printable(&wait.place)));
-    }
-    if let Some(awaited) = &wait.awaited {
-        let short = asyncprof_core::view::names::short_name(awaited);
-        place.push_str(&format!(
-            " → {}",
-            units::tail(&units::printable(short), NAME_WIDTH)
-        ));
-    }
+    let mut place = site(&wait.function, &wait.place, wait.awaited.as_deref());
     if wait.open_episodes > 0 {
         place.push_str(&format!(
             " ({} still waiting at the end)",
@@ -241,6 +236,22 @@ fn wait_row(wait: &WaitEntry, report: &Report) -> Vec<Cell> {
         left(wait.kind.name()).colored(palette::ansi(Activity::Waiting(wait.kind))),
         left(place),
     ]
+}
+
+/// `app::fetch at src/main.rs:18 → Sleep::poll`.
+pub(super) fn site(function: &str, at: &str, awaited: Option<&str>) -> String {
+    let mut text = units::tail(&units::printable(function), NAME_WIDTH);
+    if !at.is_empty() {
+        text.push_str(&format!(" at {}", units::printable(at)));
+    }
+    if let Some(awaited) = awaited {
+        let short = asyncprof_core::view::names::short_name(awaited);
+        text.push_str(&format!(
+            " → {}",
+            units::tail(&units::printable(short), NAME_WIDTH)
+        ));
+    }
+    text
 }
 
 fn polls(report: &Report) -> Vec<Vec<Cell>> {

@@ -7,6 +7,8 @@ use asyncprof_core::profile::{Profile, Quality, Stats, TaskKind};
 use asyncprof_core::view::{Activity, Analysis, AwaitSite, Kind, Shares};
 use serde::Serialize;
 
+use super::wakes::{WakeEntry, wakes};
+
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     /// Always `asyncprof-report`.
@@ -26,6 +28,9 @@ pub(crate) struct Report {
     /// Most time first, at most `limit`.
     pub(crate) waits: Vec<WaitEntry>,
     pub(crate) waits_total: usize,
+    /// Who ended whose waits: most waited time first, at most `limit`. Waits without a known waker are left out.
+    pub(crate) wakes: Vec<WakeEntry>,
+    pub(crate) wakes_total: usize,
     /// Longest first, at most `limit`.
     pub(crate) longest_polls: Vec<PollEntry>,
     pub(crate) quality: Quality,
@@ -120,6 +125,7 @@ impl Report {
         let states = states(analysis);
         let (groups, groups_total) = top(groups(analysis), limit, |group| group.total_ns);
         let (waits, waits_total) = top(waits(analysis), limit, |wait| wait.episodes.total_ns);
+        let (wakes, wakes_total) = top(wakes(analysis), limit, |wake| wake.episodes.total_ns);
         let visible = profile
             .groups
             .iter()
@@ -140,6 +146,8 @@ impl Report {
             groups_total,
             waits,
             waits_total,
+            wakes,
+            wakes_total,
             longest_polls: longest_polls(analysis, limit),
             quality: profile.quality.clone(),
         }
@@ -267,15 +275,10 @@ fn waits(analysis: &Analysis<'_>) -> Vec<WaitEntry> {
     let entry = |((site, kind), (stats, open_episodes)): ((Option<AwaitSite>, Kind), (Stats, u64))| {
         let (file, line, place) = place_of(analysis, site);
         WaitEntry {
-            function: site.map_or_else(
-                || "(no await stack)".to_owned(),
-                |site| analysis.name(site.function).to_owned(),
-            ),
+            function: function_of(analysis, site),
             file,
             line,
-            awaited: site
-                .and_then(|site| site.awaited)
-                .map(|name| analysis.name(name).to_owned()),
+            awaited: awaited_of(analysis, site),
             kind,
             open_episodes,
             episodes: EpisodeNumbers::of(&stats),
@@ -285,7 +288,19 @@ fn waits(analysis: &Analysis<'_>) -> Vec<WaitEntry> {
     merged.into_iter().map(entry).collect()
 }
 
-fn place_of(analysis: &Analysis<'_>, site: Option<AwaitSite>) -> (String, u32, String) {
+pub(super) fn function_of(analysis: &Analysis<'_>, site: Option<AwaitSite>) -> String {
+    site.map_or_else(
+        || "(no await stack)".to_owned(),
+        |site| analysis.name(site.function).to_owned(),
+    )
+}
+
+pub(super) fn awaited_of(analysis: &Analysis<'_>, site: Option<AwaitSite>) -> Option<String> {
+    let awaited = site.and_then(|site| site.awaited);
+    awaited.map(|name| analysis.name(name).to_owned())
+}
+
+pub(super) fn place_of(analysis: &Analysis<'_>, site: Option<AwaitSite>) -> (String, u32, String) {
     match site.and_then(|site| site.place) {
         Some(place) => (
             analysis.profile.string(place.file).to_owned(),
@@ -322,7 +337,7 @@ fn longest_polls(analysis: &Analysis<'_>, limit: usize) -> Vec<PollEntry> {
 }
 
 impl EpisodeNumbers {
-    fn of(stats: &Stats) -> EpisodeNumbers {
+    pub(super) fn of(stats: &Stats) -> EpisodeNumbers {
         EpisodeNumbers {
             total_ns: stats.total_ns,
             episodes: stats.episodes,

@@ -44,6 +44,11 @@ Waits by time
   9.60 s   6.0 %  1,200  8.00 ms  8.00 ms  timer     demo::load::run at demo/load.rs:20 → Interval::poll_tick
   270 ms   0.2 %     90  3.00 ms  3.00 ms  lock      demo::cache::put at demo/cache.rs:12 → Mutex::lock
 
+Who wakes whom by time
+    time  waits     mean  kind      waker → task                                where it waited
+  25.2 s  1,200  21.0 ms  blocking  [blocking task] demo::query → demo::handle  demo::database::lookup at demo/database.rs:33 → JoinHandle::poll
+  9.60 s  1,200  8.00 ms  timer     [timer] → demo::load::run                   at demo/load.rs:20 → Interval::poll_tick
+
 Longest polls
   12.0 ms  at 1.23 s  demo::handle  until the await in demo::cache::put at demo/cache.rs:12
   4.00 ms  at 4.32 s  demo::handle  until the task ended
@@ -106,6 +111,15 @@ fn json_numbers_are_exact() {
     assert_eq!(json["waits"][0]["kind"], "io");
     assert_eq!(json["waits"][0]["line"], 27);
     assert_eq!(json["waits"].as_array().map(Vec::len), Some(3));
+    let pair = &json["wakes"][0];
+    assert_eq!(pair["waker"]["source"], "task");
+    assert_eq!(pair["waker"]["name"], "[blocking task] demo::query");
+    assert_eq!(
+        (&pair["task"], &pair["line"]),
+        (&"demo::handle".into(), &33.into())
+    );
+    assert_eq!(pair["total_ns"], 25_200_000_000_u64);
+    assert_eq!(json["wakes"][1]["waker"]["source"], "timer");
     let states: u64 = json["states"]
         .as_array()
         .expect("states")

@@ -232,6 +232,16 @@ pub struct LongPoll {
     pub duration_ns: u64,
 }
 
+impl Waker {
+    /// The stack of the wake; the empty one where it was not seen.
+    pub fn stack(self) -> StackId {
+        match self {
+            Waker::Unknown => StackId::default(),
+            Waker::Task { stack, .. } | Waker::Thread { stack } => stack,
+        }
+    }
+}
+
 impl Profile {
     pub fn string(&self, id: StringId) -> &str {
         &self.strings[id.index()]

@@ -9,6 +9,7 @@ pub mod kind;
 mod kind_table;
 pub mod names;
 mod path;
+mod source;
 #[doc(hidden)]
 pub mod testing;
 mod tree;
@@ -20,4 +21,5 @@ pub use analysis::{Analysis, AwaitSite};
 pub use functions::{NameId, Place};
 pub use groups::name_groups;
 pub use kind::{Kind, Rule, Rules};
+pub use source::WakeSource;
 pub use tree::{By, CallTree, FrameKind, MAX_PLACES, Node, NodeId, TaskKindOrd, TreeOptions};
