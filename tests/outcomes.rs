@@ -1,11 +1,12 @@
 //! Every task is counted, and counted as what became of it.
 
-use asyncprof_core::profile::{Group, Profile, State, TaskKind};
+use asyncprof_core::profile::{Group, Profile, Row, State, TaskKind};
 
 use crate::support::fixtures::fixture;
 use crate::support::invariants::{self, Quality};
 use crate::support::observed::tasks_named;
 use crate::support::recording::Recording;
+use crate::support::truth::{self, Truth};
 
 fn group(profile: &Profile, name: &str) -> Group {
     tasks_named(profile, TaskKind::Task, name)
@@ -42,7 +43,7 @@ fn each_task_ends_as_it_did() {
 fn a_task_that_is_stuck_waits_until_the_end_of_the_recording() {
     let recording = Recording::new(&[], fixture("waits", "release", "outcomes"), &[]);
     let profile = recording.profile();
-    let name = |row: &&asyncprof_core::profile::Row| profile.string(profile.group(row.group).name);
+    let name = |row: &&Row| profile.string(profile.group(row.group).name);
     let is_stuck = |row: &&_| name(row) == "spawned in outcomes::stick";
     let waits = profile.rows.iter().filter(|row| row.state == State::Waiting);
     let (mut open, mut total_ns) = (0, 0);
@@ -70,20 +71,29 @@ fn a_finished_task_is_not_cancelled_by_the_shutdown_that_follows() {
 /// dropping such a waker looked like the end of `block_on`.
 #[test]
 fn a_root_task_lives_as_long_as_its_block_on() {
-    for (package, profile, program) in [
-        ("tokio-1.47", "release", "joins"),
-        ("waits", "dev", "current_thread"),
+    let joined = ["await_child", "short_nap", "long_nap", "read_byte", "quick_timer"];
+    for (package, profile, program, sites) in [
+        ("tokio-1.47", "release", "joins", &joined[..]),
+        (
+            "waits",
+            "dev",
+            "current_thread",
+            &["spawned_tasks", "local_tasks"],
+        ),
     ] {
         let recording = Recording::new(&[], fixture(package, profile, program), &[]);
         let profile = recording.profile();
-        let is_root = |row: &&asyncprof_core::profile::Row| profile.group(row.group).kind == TaskKind::Root;
-        let roots = profile.rows.iter().filter(is_root);
-        let root_ns: u64 = roots.map(|row| row.stats.total_ns).sum();
-        // From the first await on. All that comes before is the start of the program.
+        let is_root = |row: &&Row| profile.group(row.group).kind == TaskKind::Root;
+        let root_ns: u64 = (profile.rows.iter().filter(is_root))
+            .map(|row| row.stats.total_ns)
+            .sum();
+        // One after the other, and the root task waits for them all.
+        let is_joined = |truth: &&Truth| sites.iter().any(|site| truth.site.ends_with(site));
+        let truth = truth::read(&recording.folder.path().join("truth"));
+        let truth_ns: u64 = truth.iter().filter(is_joined).map(|truth| truth.total_ns).sum();
         assert!(
-            root_ns as f64 > 0.7 * profile.meta.duration_ns as f64,
-            "{program}: {root_ns} of {} ns",
-            profile.meta.duration_ns
+            root_ns as f64 > 0.98 * truth_ns as f64,
+            "{program}: {root_ns} of {truth_ns} ns"
         );
     }
 }
@@ -139,9 +149,8 @@ fn each_round_of_ping_pong_is_seen() {
         assert_eq!(ends(&group(&profile, name)), [32, 32, 0, 0], "{name}");
     }
     let waits = |name: &str| -> u64 {
-        let of_group = |row: &&asyncprof_core::profile::Row| {
-            row.state == State::Waiting && profile.string(profile.group(row.group).name) == name
-        };
+        let of_group =
+            |row: &&Row| row.state == State::Waiting && profile.string(profile.group(row.group).name) == name;
         let rows = profile.rows.iter().filter(of_group);
         rows.map(|row| row.stats.episodes).sum()
     };

@@ -66,7 +66,12 @@ fn short_processes_by_the_hundred_leave_room_for_the_last() {
         (7, "code after 30 naps\n", "")
     );
     let report = report(&folder);
-    assert_eq!(recorded_programs(&report), vec!["exits"; 27]);
+    assert_eq!(
+        recorded_programs(&report),
+        vec!["exits"; 27],
+        "{:#}",
+        report["quality"]
+    );
     assert_eq!(waits_in(&report, "exits::nap").0, 30);
 }
 

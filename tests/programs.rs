@@ -69,25 +69,25 @@ pub fn locks(build: Build) {
             Lock,
             "locks::wait_for_mutex > tokio::sync::mutex",
         )
-        .waits(30),
+        .waits_at_most(30),
         site(
             "locks::wait_for_permit",
             Lock,
             "locks::wait_for_permit > tokio::sync::semaphore",
         )
-        .waits(30),
+        .waits_at_most(30),
         site(
             "locks::wait_to_read",
             Lock,
             "locks::wait_to_read > tokio::sync::rwlock",
         )
-        .waits(30),
+        .waits_at_most(30),
         site(
             "locks::wait_for_bell",
             Notify,
             "locks::wait_for_bell > tokio::sync::notify",
         )
-        .waits(10),
+        .waits_at_most(10),
         site(
             "locks::hold",
             Timer,
@@ -118,8 +118,8 @@ pub fn joins(build: Build) {
         )
         .waits(10),
         site("joins::short_nap", Timer, short).waits(10),
-        site("joins::long_nap", Timer, long).waits(10),
-        site("joins::read_byte", Io, read).waits(10),
+        site("joins::long_nap", Timer, long).waits_at_most(10),
+        site("joins::read_byte", Io, read).waits_at_most(10),
         site("joins::quick_timer", Timer, quick).waits(10),
         site("joins::write_slowly", Timer, write).waits(10),
     ];
@@ -155,7 +155,9 @@ pub fn dynfut(build: Build) {
 
 pub fn outcomes(build: Build) {
     let stack = "outcomes::aborted_while_waiting > tokio::time::sleep";
-    let sites = [site("outcomes::aborted_while_waiting", Timer, stack).waits(5)];
+    let sites = [site("outcomes::aborted_while_waiting", Timer, stack)
+        .waits(5)
+        .measured_from_spawn()];
     check(build, "outcomes", &sites, &[]);
 }
 

@@ -18,5 +18,6 @@ mod start;
 mod thread_pointer;
 mod tokio;
 mod unwind;
+mod unwind_rules;
 
 pub use start::start;

@@ -11,6 +11,7 @@ use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering, compiler_fence};
 
+use asyncprof_core::clock::ClockSource;
 use asyncprof_core::event::{Event, Kind};
 use asyncprof_core::region::{Region, THREAD_SLOTS};
 use asyncprof_core::ring::Producer;
@@ -18,6 +19,7 @@ use asyncprof_core::stack_table::MAX_FRAMES;
 
 use crate::thread_pointer;
 use crate::unwind::{self, Cache, Entry};
+use crate::unwind_rules::Rules;
 
 /// This process in the recording.
 struct Recorder {
@@ -68,10 +70,15 @@ pub(crate) struct Thread {
     pub(crate) panics: u32,
     /// Registrations handed out on this thread; their tags are taken from it.
     pub(crate) registrations: u64,
+    clock: ClockSource,
+    /// The clock's reading at tick 0.
+    base_ticks: u64,
     /// The thread's own stack.
     own_stack: Range<u64>,
     producer: Producer<'static>,
     cache: Cache,
+    /// Zeros are an empty table.
+    rules: Rules,
     frames: [u64; MAX_FRAMES],
 }
 
@@ -159,6 +166,8 @@ fn enter() -> Option<&'static mut Thread> {
         (&raw mut (*place).waking).write(false);
         (&raw mut (*place).slot).write(slot);
         (&raw mut (*place).polled).write(Polled::NONE);
+        (&raw mut (*place).clock).write(recorder.region.clock());
+        (&raw mut (*place).base_ticks).write(recorder.region.base_ticks());
         (&raw mut (*place).own_stack).write(own_stack);
         (&raw mut (*place).producer).write(producer);
         if !(*place).has_cache {
@@ -217,17 +226,18 @@ impl Thread {
     /// Writes one event, stamped now.
     #[inline]
     pub(crate) fn write(&mut self, kind: Kind, subject: u64, aux: u16, value: u64) {
-        let Some(recorder) = RECORDER.get() else { return };
         self.busy = true;
         compiler_fence(Ordering::SeqCst);
         self.producer.push(Event {
             kind,
-            ticks: recorder.region.now(),
+            ticks: self.clock.ticks().saturating_sub(self.base_ticks),
             subject,
             aux,
             value,
         });
-        if self.producer.is_losing() {
+        if self.producer.is_losing()
+            && let Some(recorder) = RECORDER.get()
+        {
             recorder.region.stop_if_abandoned();
         }
         compiler_fence(Ordering::SeqCst);
@@ -252,7 +262,7 @@ impl Thread {
         };
         self.busy = true;
         compiler_fence(Ordering::SeqCst);
-        let len = unwind::capture(&mut self.cache, entry, top, &mut self.frames);
+        let len = unwind::capture(&mut self.rules, &mut self.cache, entry, top, &mut self.frames);
         let number = recorder.region.stacks().intern(&self.frames[..len]);
         compiler_fence(Ordering::SeqCst);
         self.busy = false;

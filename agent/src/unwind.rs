@@ -11,12 +11,13 @@ use framehop::{
 };
 
 use crate::modules::{Module, bytes};
+use crate::unwind_rules::{Base, Rules, Step, TableUnwinder};
 
-/// Rules found so far; one per thread.
+/// What framehop remembers; one per thread.
 pub(crate) type Cache = CacheX86_64<MustNotAllocateDuringUnwind>;
 
 struct Stacks {
-    unwinder: UnwinderX86_64<&'static [u8], MustNotAllocateDuringUnwind>,
+    unwinder: TableUnwinder,
     /// Our own code: a return address in it is a poll tap's, the end of a task's stack.
     own_code: Range<u64>,
 }
@@ -35,20 +36,12 @@ pub(crate) struct Entry {
 
 /// Makes the unwind tables of these objects known. Once, before any capture.
 pub(crate) fn prepare(modules: &[Module]) {
-    let mut unwinder = UnwinderX86_64::new();
-    let mut own_code = 0..0;
     let here = prepare as *const () as u64;
-    for module in modules {
-        let Some(extent) = module.extent() else { continue };
-        if extent.contains(&here) {
-            own_code = module.load_segment_at(here).unwrap_or(extent.clone());
-        }
-        if let Some(sections) = unwind_sections(module) {
-            let name = module.path.to_string_lossy().into_owned();
-            unwinder.add_module(UnwindModule::new(name, extent, module.bias, sections));
-        }
-    }
-    let _ = STACKS.set(Stacks { unwinder, own_code });
+    let own_code = modules
+        .iter()
+        .find_map(|module| module.load_segment_at(here))
+        .unwrap_or(0..0);
+    let _ = STACKS.set(Stacks::of(modules, own_code));
 }
 
 fn unwind_sections(module: &Module) -> Option<ExplicitModuleSectionInfo<&'static [u8]>> {
@@ -81,33 +74,188 @@ fn unwind_sections(module: &Module) -> Option<ExplicitModuleSectionInfo<&'static
 
 /// The return addresses from the tap's caller outwards, leaf first, up to the nearest poll tap, the end of the
 /// thread's stack at `top`, or the first frame without unwind information.
-pub(crate) fn capture(cache: &mut Cache, entry: Entry, top: u64, frames: &mut [u64; MAX_FRAMES]) -> usize {
+pub(crate) fn capture(
+    rules: &mut Rules,
+    cache: &mut Cache,
+    entry: Entry,
+    top: u64,
+    frames: &mut [u64; MAX_FRAMES],
+) -> usize {
     let Some(stacks) = STACKS.get() else { return 0 };
-    let mut read_stack = |address: u64| {
-        if address < entry.sp || address.checked_add(8).is_none_or(|end| end > top) || address & 7 != 0 {
-            return Err(());
+    stacks.capture(rules, cache, entry, top, frames)
+}
+
+impl Stacks {
+    fn of(modules: &[Module], own_code: Range<u64>) -> Stacks {
+        let mut unwinder = UnwinderX86_64::new();
+        for module in modules {
+            if let (Some(extent), Some(sections)) = (module.extent(), unwind_sections(module)) {
+                let name = module.path.to_string_lossy().into_owned();
+                unwinder.add_module(UnwindModule::new(name, extent, module.bias, sections));
+            }
         }
-        // SAFETY: between the tap's own frame and the upper end of this thread's stack everything is mapped.
-        Ok(unsafe { (address as *const u64).read() })
-    };
-    let Ok(mut return_address) = read_stack(entry.sp) else {
-        return 0;
-    };
-    let mut registers = UnwindRegsX86_64::new(return_address, entry.sp + 8, entry.bp);
-    let mut len = 0;
-    while len < MAX_FRAMES && !stacks.own_code.contains(&return_address) {
-        frames[len] = return_address;
-        len += 1;
-        let Some(frame) = FrameAddress::from_return_address(return_address) else {
-            break;
+        Stacks { unwinder, own_code }
+    }
+
+    fn capture(
+        &self,
+        rules: &mut Rules,
+        cache: &mut Cache,
+        entry: Entry,
+        top: u64,
+        frames: &mut [u64; MAX_FRAMES],
+    ) -> usize {
+        let mut read_stack = |address: u64| {
+            if address < entry.sp || address.checked_add(8).is_none_or(|end| end > top) || address & 7 != 0 {
+                return Err(());
+            }
+            // SAFETY: between the tap's own frame and the upper end of this thread's stack everything is mapped.
+            Ok(unsafe { (address as *const u64).read() })
         };
-        match stacks
-            .unwinder
-            .unwind_frame(frame, &mut registers, cache, &mut read_stack)
-        {
-            Ok(Some(next)) => return_address = next,
-            _ => break,
+        let Ok(mut return_address) = read_stack(entry.sp) else {
+            return 0;
+        };
+        let (mut sp, mut bp) = (entry.sp + 8, entry.bp);
+        let mut len = 0;
+        while len < MAX_FRAMES && !self.own_code.contains(&return_address) {
+            frames[len] = return_address;
+            len += 1;
+            let rule = rules.get(&self.unwinder, cache, return_address);
+            let offset_from = |register: u64, offset: i32| register.wrapping_add_signed(i64::from(offset));
+            let caller_sp = match rule.step {
+                Step::FromSp => offset_from(sp, rule.sp),
+                Step::FromBp => offset_from(bp, rule.sp),
+                Step::Complex | Step::Unknown => {
+                    let mut registers = UnwindRegsX86_64::new(return_address, sp, bp);
+                    let Some(frame) = FrameAddress::from_return_address(return_address) else {
+                        break;
+                    };
+                    let unwound = self
+                        .unwinder
+                        .unwind_frame(frame, &mut registers, cache, &mut read_stack);
+                    let Ok(Some(next)) = unwound else { break };
+                    (return_address, sp, bp) = (next, registers.sp(), registers.bp());
+                    continue;
+                }
+            };
+            // Stacks grow downwards: a caller's frame lies above.
+            if caller_sp <= sp {
+                break;
+            }
+            let caller_bp = match rule.base {
+                Base::Kept => Ok(bp),
+                Base::AtSp => read_stack(offset_from(sp, rule.bp)),
+                Base::AtBp => read_stack(offset_from(bp, rule.bp)),
+            };
+            let (Ok(next), Ok(caller_bp)) = (read_stack(caller_sp - 8), caller_bp) else {
+                break;
+            };
+            (return_address, sp, bp) = (next, caller_sp, caller_bp);
+        }
+        len
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::arch::naked_asm;
+
+    use super::*;
+
+    /// All that is needed to capture in a test, whose own code is not to be left out.
+    struct Capture {
+        stacks: Stacks,
+        rules: Box<Rules>,
+        cache: Cache,
+        seen: Vec<Vec<u64>>,
+    }
+
+    impl Capture {
+        fn new() -> Capture {
+            let stacks = Stacks::of(&crate::modules::mapped(), 0..0);
+            // SAFETY: zeros are an empty table.
+            let rules = Box::new(unsafe { std::mem::zeroed() });
+            Capture {
+                stacks,
+                rules,
+                cache: Cache::new_in(),
+                seen: Vec::new(),
+            }
+        }
+
+        /// The same stack as framehop alone unwinds it.
+        fn by_framehop(&mut self, entry: Entry, top: u64) -> Vec<u64> {
+            let mut read = |address: u64| {
+                let inside = (entry.sp..top).contains(&address);
+                // SAFETY: within this thread's stack.
+                inside
+                    .then(|| unsafe { (address as *const u64).read() })
+                    .ok_or(())
+            };
+            let mut address = read(entry.sp).unwrap();
+            let mut registers = UnwindRegsX86_64::new(address, entry.sp + 8, entry.bp);
+            let mut frames = Vec::new();
+            while frames.len() < MAX_FRAMES {
+                frames.push(address);
+                let Some(frame) = FrameAddress::from_return_address(address) else {
+                    break;
+                };
+                match self
+                    .stacks
+                    .unwinder
+                    .unwind_frame(frame, &mut registers, &mut self.cache, &mut read)
+                {
+                    Ok(Some(next)) => address = next,
+                    _ => break,
+                }
+            }
+            frames
         }
     }
-    len
+
+    #[unsafe(naked)]
+    extern "C" fn here(_capture: &mut Capture) {
+        naked_asm!("mov rsi, rsp", "mov rdx, rbp", "jmp {compare}", compare = sym compare)
+    }
+
+    extern "C" fn compare(capture: &mut Capture, sp: u64, bp: u64) {
+        let top = crate::thread_pointer::own_stack().end;
+        let entry = Entry { sp, bp };
+        let expected = capture.by_framehop(entry, top);
+        let mut frames = [0; MAX_FRAMES];
+        for _ in 0..2 {
+            let Capture {
+                stacks, rules, cache, ..
+            } = capture;
+            let len = stacks.capture(rules, cache, entry, top, &mut frames);
+            assert_eq!(frames[..len], expected);
+        }
+        capture.seen.push(expected);
+    }
+
+    /// Frames of several kinds: recursion, a large one, a dynamic call, one with arguments in memory.
+    fn descend(capture: &mut Capture, depth: usize, call: &dyn Fn(&mut Capture, usize)) -> usize {
+        let buffer = std::hint::black_box([depth; 100]);
+        if depth.is_multiple_of(3) {
+            here(capture);
+        }
+        if depth > 0 {
+            call(capture, depth - 1);
+        }
+        std::hint::black_box(buffer)[depth % 100]
+    }
+
+    #[test]
+    fn remembered_rules_unwind_as_framehop_does() {
+        let mut capture = Capture::new();
+        fn again(capture: &mut Capture, depth: usize) {
+            let result =
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| descend(capture, depth, &again)));
+            assert_eq!(result.unwrap(), depth);
+        }
+        again(&mut capture, 12);
+        assert_eq!(capture.seen.len(), 5);
+        assert!(capture.seen.iter().all(|stack| stack.len() > 8));
+        assert!(capture.seen[4].len() > capture.seen[0].len());
+    }
 }

@@ -1,21 +1,26 @@
 //! The demo: a small order service to be looked at through the profiler. A request comes in, the shop
 //! asks a slow upstream for the price and SQLite for the stock at the same time, and answers when it has both.
 //!
-//! Everything is in this one program: the shop, the upstream, the database and the customers.
+//! The shop is a tokio program like any other. Its customers and the upstream live in the same process for want
+//! of a second one, but on plain threads: they are no tasks, so the picture shows the shop alone.
 
-mod load;
-mod server;
+mod customers;
+mod http;
 mod shop;
 mod stock;
 mod upstream;
 
 use std::error::Error;
-use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 
-use load::Load;
+use customers::{Load, Summary};
+use shop::Shop;
 use stock::Warehouse;
 
 /// What every part of the demo fails with: it only ever reaches the terminal.
@@ -36,7 +41,7 @@ impl Default for DemoArgs {
     fn default() -> Self {
         Self {
             duration: Duration::from_secs(4),
-            rate_hz: 60,
+            rate_hz: 30,
             slow_upstream: Duration::ZERO,
         }
     }
@@ -50,10 +55,7 @@ impl Default for DemoArgs {
 ///
 /// The database or a port cannot be had, or a request failed.
 pub fn main(args: DemoArgs) -> Result<(), BoxError> {
-    let summary = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?
-        .block_on(run(args))?;
+    let summary = open_for_business(args)?;
     println!("{summary}");
     if summary.failed > 0 {
         return Err(format!(
@@ -66,25 +68,51 @@ pub fn main(args: DemoArgs) -> Result<(), BoxError> {
     Ok(())
 }
 
-async fn run(args: DemoArgs) -> Result<load::Summary, BoxError> {
-    let warehouse = tokio::task::spawn_blocking(Warehouse::build).await??;
-    let upstream = upstream::open(args.slow_upstream).await?;
-    let shop = shop::open(Arc::new(warehouse), &upstream.url).await?;
+fn open_for_business(args: DemoArgs) -> Result<Summary, BoxError> {
+    let upstream_url = upstream::open(args.slow_upstream)?;
+    let shop = Shop::new(Warehouse::build()?, &upstream_url)?;
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(run_shop(shop, args))
+}
 
+/// The root task: the shop is open while there are customers.
+async fn run_shop(shop: Shop, args: DemoArgs) -> Result<Summary, BoxError> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let load = Load {
         duration: args.duration,
         rate_hz: args.rate_hz,
-        shop_url: shop.url.clone(),
+        shop: listener.local_addr()?,
     };
-    let summary = tokio::spawn(load::generate(load, asked_to_stop()?)).await??;
+    let asked_to_stop = asked_to_stop()?;
+    let (stop, stopped) = mpsc::channel();
+    let (leave, all_left) = oneshot::channel();
+    let customers = move || {
+        // Nobody waits for the summary if the shop could not stay open.
+        let _ = leave.send(customers::send_orders(&load, &stopped));
+    };
+    thread::Builder::new()
+        .name("customers".to_owned())
+        .spawn(customers)?;
 
-    shop.close().await?;
-    upstream.close().await?;
-    Ok(summary)
+    let closing_time = async {
+        let mut all_left = all_left;
+        tokio::select! {
+            summary = &mut all_left => return summary,
+            () = asked_to_stop => {}
+        }
+        drop(stop);
+        all_left.await
+    };
+    tokio::select! {
+        closed = shop.serve(listener) => Err(format!("the shop closed by itself: {closed:?}").into()),
+        summary = closing_time => Ok(summary?),
+    }
 }
 
 /// Waits for SIGINT or SIGTERM. The handlers stand as soon as this returns, not at the first poll.
-fn asked_to_stop() -> Result<impl Future<Output = ()> + Send, BoxError> {
+fn asked_to_stop() -> Result<impl Future<Output = ()>, BoxError> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     Ok(async move {
@@ -99,18 +127,13 @@ fn asked_to_stop() -> Result<impl Future<Output = ()> + Send, BoxError> {
 mod tests {
     use super::*;
 
-    fn short(slow_upstream: Duration) -> load::Summary {
-        let args = DemoArgs {
+    fn short(slow_upstream: Duration) -> Summary {
+        open_for_business(DemoArgs {
             duration: Duration::from_millis(300),
             rate_hz: 50,
             slow_upstream,
-        };
-        tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .unwrap()
-            .block_on(run(args))
-            .unwrap()
+        })
+        .unwrap()
     }
 
     #[test]

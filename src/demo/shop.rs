@@ -1,5 +1,6 @@
 //! The service itself: one handler that has two things to wait for and waits for both at once.
 
+use std::io;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
@@ -7,43 +8,53 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use tokio::net::TcpListener;
 
 use super::BoxError;
-use super::server::Server;
 use super::stock::{self, Stock, Warehouse};
 use super::upstream::Quote;
 
 /// What a customer gets.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Order {
-    pub(super) order: u64,
-    pub(super) item: u32,
-    pub(super) price_cents: u64,
-    pub(super) in_stock: i64,
-    pub(super) warehouses: u32,
+#[derive(Serialize)]
+struct Order {
+    order: u64,
+    item: u32,
+    price_cents: u64,
+    in_stock: i64,
+    warehouses: u32,
 }
 
+/// What every request needs.
 #[derive(Clone)]
-struct Shop {
+pub(super) struct Shop {
     warehouse: Arc<Warehouse>,
     http: reqwest::Client,
     upstream_url: Arc<str>,
 }
 
-pub(super) async fn open(warehouse: Arc<Warehouse>, upstream_url: &str) -> Result<Server, BoxError> {
-    let http = reqwest::Client::builder().no_proxy().build()?;
-    let shop = Shop {
-        warehouse,
-        http,
-        upstream_url: upstream_url.into(),
-    };
-    Server::open(
-        Router::new()
+impl Shop {
+    pub(super) fn new(warehouse: Warehouse, upstream_url: &str) -> Result<Self, BoxError> {
+        // A connection for each quote: the one that waits for a price is then a task of that name and length,
+        // not one that mostly idles until somebody needs it.
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .pool_max_idle_per_host(0)
+            .build()?;
+        Ok(Self {
+            warehouse: Arc::new(warehouse),
+            http,
+            upstream_url: upstream_url.into(),
+        })
+    }
+
+    /// Answers whoever connects; ends only if dropped.
+    pub(super) async fn serve(self, listener: TcpListener) -> io::Result<()> {
+        let routes = Router::new()
             .route("/orders/{order}", get(get_order))
-            .with_state(shop),
-    )
-    .await
+            .with_state(self);
+        axum::serve(listener, routes).await
+    }
 }
 
 async fn get_order(State(shop): State<Shop>, Path(order): Path<u64>) -> Result<Json<Order>, Failure> {

@@ -1,6 +1,7 @@
 //! What the tests share: building fixtures, running the command, reading what it wrote.
 
 pub mod accuracy;
+pub mod comparison;
 pub mod fixtures;
 pub mod invariants;
 pub mod observed;

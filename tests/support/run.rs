@@ -63,10 +63,6 @@ impl Running {
         wait_until(text, || self.read("stdout").contains(text));
     }
 
-    pub fn stdout(&self) -> String {
-        self.read("stdout")
-    }
-
     pub fn finish(mut self) -> Ran {
         let started = Instant::now();
         let status = loop {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::{io, ptr};
@@ -35,6 +35,11 @@ impl Terminal {
             });
         }
         let child = command.spawn().unwrap();
+        // Nobody but the program holds the terminal open.
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         drop(slave);
         let screen = Arc::new(Mutex::new(Vec::new()));
         let (mut output, shown) = (File::from(master.try_clone().unwrap()), Arc::clone(&screen));

@@ -38,7 +38,7 @@ pub(crate) struct DemoServiceCommand {
     #[arg(short, long, value_name = "TIME", value_parser = parse_duration, default_value = "4s")]
     duration: Duration,
     /// Orders per second
-    #[arg(long, value_name = "N", default_value_t = 60)]
+    #[arg(long, value_name = "N", default_value_t = 30)]
     rate: u32,
     /// Make the upstream slower by this much
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use asyncprof_core::process_info::Tap;
+use asyncprof_core::region::PROCESS_SLOTS;
 
 use super::sampler::Recorded;
 use super::target::Target;
@@ -11,7 +12,7 @@ use super::target::Target;
 const LISTED: usize = 3;
 
 /// A sentence for each reason.
-pub(super) fn notes(recorded: &Recorded, target: &Target) -> Vec<String> {
+pub(super) fn notes(recorded: &Recorded, processes_lost: u64, target: &Target) -> Vec<String> {
     if recorded.processes.is_empty() {
         let why = target.obstacle.clone().unwrap_or_else(|| {
             "the agent did not start in it: it ended before it could, or its loader ignored LD_PRELOAD".into()
@@ -44,11 +45,27 @@ pub(super) fn notes(recorded: &Recorded, target: &Target) -> Vec<String> {
         };
         format!("{executable} ({which}) ran unobserved: {reason}")
     };
-    refused.into_iter().map(sentence).collect()
+    let mut notes: Vec<String> = refused.into_iter().map(sentence).collect();
+    if processes_lost > 0 {
+        notes.push(format!(
+            "{processes_lost} processes ran unobserved: there is room for {PROCESS_SLOTS} at one time; record a \
+             smaller part of what starts them"
+        ));
+    }
+    notes
 }
 
 fn no_tokio(programs: &BTreeMap<&str, u64>) -> String {
-    let mut listed: Vec<&str> = programs.keys().copied().take(LISTED).collect();
+    let mut by_number: Vec<(&str, u64)> = programs
+        .iter()
+        .map(|(program, number)| (*program, *number))
+        .collect();
+    by_number.sort_by_key(|&(_, number)| std::cmp::Reverse(number));
+    let mut listed: Vec<&str> = by_number
+        .iter()
+        .take(LISTED)
+        .map(|(program, _)| *program)
+        .collect();
     let more = format!("{} more", programs.len().saturating_sub(LISTED));
     if programs.len() > LISTED {
         listed.push(&more);

@@ -250,18 +250,28 @@ impl State {
     }
 
     fn find_processes(&mut self) {
-        let found: Vec<(usize, u32)> = self.region.processes().collect();
-        for (slot, pid) in found {
+        let mut found = Vec::new();
+        for (slot, pid) in self.region.processes() {
             if self.live.contains_key(&slot) {
                 continue;
             }
-            let Some(info) = self.region.process_info(slot) else {
-                // Killed before it could say what it is.
-                if pid != 0 && !is_alive(pid) {
-                    self.region.release_process(slot);
-                }
+            // Looked at before the message: one that is gone and has left none was killed before it could.
+            let is_gone = pid != 0 && !is_alive(pid);
+            match self.region.process_info(slot) {
+                Some(info) => found.push((slot, info)),
+                None if is_gone => self.region.release_process(slot),
+                None => {}
+            }
+        }
+        // A process that becomes another program may get a lower slot for it than it had.
+        found.sort_by_key(|(_, info)| info.started_ticks);
+        for (slot, info) in found {
+            if !matches!(info.tap, Tap::Tokio { .. }) {
+                // No events will come from it; a script may start more of them than there are slots.
+                self.region.release_process(slot);
+                self.processes.push(info);
                 continue;
-            };
+            }
             let now = self.region.now();
             // The same process, running another program now.
             for former in self.live.values_mut().filter(|live| live.pid == info.pid) {
@@ -289,9 +299,6 @@ impl State {
     }
 
     fn open_files(&mut self, info: &ProcessInfo) {
-        if !matches!(info.tap, Tap::Tokio { .. }) {
-            return;
-        }
         for module in &info.modules {
             if let Entry::Vacant(vacant) = self.files.entry(module.path.clone())
                 && let Ok(file) = ObjectFile::open(&module.path)

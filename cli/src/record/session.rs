@@ -110,7 +110,7 @@ pub(crate) fn record(request: &Request) -> Result<u8> {
     let circumstances = Circumstances {
         command: request.shown_command.clone().unwrap_or_else(shown_command),
         started_unix_ns: u64::try_from(started.as_nanos()).unwrap_or(u64::MAX),
-        notes: notes(&recorded, &target),
+        notes: notes(&recorded, region.processes_lost(), &target),
     };
     let profile = assemble(recorded, &region, circumstances);
     let (said, saved) = outputs.write(&profile);

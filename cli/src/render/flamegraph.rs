@@ -6,12 +6,13 @@ use std::io::Write;
 
 use anyhow::Context;
 use asyncprof_core::profile::{Profile, TaskKind};
-use asyncprof_core::view::{Activity, Analysis, By, CallTree, FrameKind, Node, Rules, TreeOptions};
+use asyncprof_core::view::{Activity, Analysis, By, CallTree, FrameKind, Kind, Node, Rules, TreeOptions};
+use inferno::flamegraph::TextTruncateDirection;
 use inferno::flamegraph::color::BackgroundColor;
 
 use super::layout::Layout;
 use super::svg::{self, FrameText, Header, LegendEntry};
-use super::{palette, units};
+use super::{labels, palette, units};
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FlamegraphOptions {
@@ -74,6 +75,7 @@ fn draw(layout: &Layout, options: &FlamegraphOptions, subtitle: &str) -> anyhow:
     inferno.font_size = svg::FONT_SIZE;
     inferno.font_width = svg::FONT_WIDTH;
     inferno.frame_height = 18;
+    inferno.text_truncate_direction = TextTruncateDirection::Right;
     inferno.count_name = "units".to_owned();
     inferno.name_type = String::new();
     inferno.min_width = 0.0;
@@ -97,6 +99,9 @@ fn default_title(by: By) -> &'static str {
     }
 }
 
+/// Why there is no task time, if no note says it.
+pub(super) const NO_TASK: &str = "the program polled no tokio task while it was recorded";
+
 /// Why there is no task time in the profile; None if there is some.
 pub(crate) fn nothing_recorded(profile: &Profile) -> Option<String> {
     let analysis = Analysis::new(profile, &Rules::default());
@@ -110,7 +115,7 @@ fn nothing_to_show(profile: &Profile, by: By) -> String {
         _ if !has_time => {
             let mut message = "no task time recorded: ".to_owned();
             match profile.quality.notes.as_slice() {
-                [] => message.push_str("the program polled no tokio task while it was recorded"),
+                [] => message.push_str(NO_TASK),
                 notes => message.push_str(&notes.join("; ")),
             }
             return message;
@@ -207,18 +212,30 @@ fn legend(tree: &CallTree) -> Vec<LegendEntry> {
     present.into_iter().map(entry).collect()
 }
 
-/// A legend entry's name.
+/// A legend entry's name, with what it means.
 fn explained(activity: Activity) -> String {
-    match activity {
-        Activity::Waiting(kind) => format!("[{}] wait", kind.name()),
-        other => format!("[{}]", other.name()),
-    }
+    let meaning = match activity {
+        Activity::Running => "runs",
+        Activity::Scheduled => "waits for a worker",
+        Activity::Lost => "not recorded",
+        Activity::Waiting(Kind::Io) => "waits for I/O",
+        Activity::Waiting(Kind::Timer) => "sleeps",
+        Activity::Waiting(Kind::Lock) => "waits for a lock",
+        Activity::Waiting(Kind::Channel) => "waits at a channel",
+        Activity::Waiting(Kind::Join) => "waits for another task",
+        Activity::Waiting(Kind::Blocking) => "waits for a blocking task",
+        Activity::Waiting(Kind::Notify) => "waits to be notified",
+        Activity::Waiting(Kind::Yield) => "gave way",
+        Activity::Waiting(Kind::Other) => "waits",
+    };
+    format!("[{}] {meaning}", activity.name())
 }
 
 fn frame_text(analysis: &Analysis<'_>, tree: &CallTree, node: &Node) -> FrameText {
     let stats = &node.stats;
     let (name, fill) = (tree.name(node), palette::of_shares(&node.shares));
     let mut details = vec![
+        name.to_owned(),
         units::duration(stats.total_ns),
         units::percent(stats.total_ns, tree.root().stats.total_ns),
         units::counted(stats.episodes, "episode"),
@@ -242,18 +259,35 @@ fn frame_text(analysis: &Analysis<'_>, tree: &CallTree, node: &Node) -> FrameTex
     if mixed.len() > 1 {
         details.push(format!("of it {}", mixed.join(" · ")));
     }
-    let (label, fill, strong) = match node.kind {
+    let mut label = labels::label(name, node.kind);
+    if label == name || node.kind == FrameKind::Root {
+        details.remove(0);
+    }
+    let (fill, strong) = match node.kind {
         FrameKind::State(activity) => {
-            let label = format!("{name} {}", units::duration(stats.mean_ns()));
-            (label, palette::of_activity(activity), true)
+            let mean = units::duration(stats.mean_ns());
+            let count = units::count(stats.episodes);
+            label = format!("{name} {mean} × {count}");
+            let share = stats.total_ns as f64 / tree.root().stats.total_ns as f64;
+            if !svg::fits(&label, share) {
+                // Of what is cut off, the colour tells the state, but nothing the time.
+                label = format!("{mean} {name} × {count}");
+            }
+            (palette::of_activity(activity), true)
         }
         FrameKind::WokenBy(activity) => {
-            let label = format!("{name} {}", activity.name());
-            (label, palette::of_activity(activity), true)
+            label = format!("{name} {}", activity.name());
+            (palette::of_activity(activity), true)
         }
-        FrameKind::Root => (format!("{name} tasks"), fill, false),
-        FrameKind::Group(_) | FrameKind::Process | FrameKind::Source(_) => (name.to_owned(), fill, true),
-        FrameKind::Function(_) => (name.to_owned(), fill, false),
+        FrameKind::Source(_) => (fill, true),
+        FrameKind::Group(_) | FrameKind::Process => {
+            if node.tasks > 1 {
+                let mean = units::duration(stats.total_ns / node.tasks);
+                label.push_str(&format!(" · {} tasks, {mean} each", units::count(node.tasks)));
+            }
+            (fill, true)
+        }
+        FrameKind::Root | FrameKind::Function(_) => (fill, false),
     };
     FrameText {
         label,

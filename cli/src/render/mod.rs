@@ -1,6 +1,7 @@
 //! Pictures and tables of a profile.
 
 mod flamegraph;
+mod labels;
 mod layout;
 mod palette;
 mod report;

@@ -5,10 +5,11 @@ use std::io::Write;
 use asyncprof_core::profile::{Profile, Quality};
 use asyncprof_core::view::{Activity, Analysis, Rules};
 
+use super::flamegraph::NO_TASK;
 use super::report_data::{GroupEntry, PollEntry, Report, WaitEntry};
 use super::table::{Cell, bar, left, lines, right};
 use super::wakes::wake_rows;
-use super::{palette, units};
+use super::{labels, palette, units};
 
 #[derive(Clone, Debug)]
 pub(crate) struct ReportOptions {
@@ -28,7 +29,12 @@ pub(crate) fn report(profile: &Profile, options: &ReportOptions, mut out: impl W
     let report = Report::new(&analysis, options.limit);
     let mut text = header(&report);
     if report.task_time_ns == 0 {
-        text.push_str("\nNo task time recorded.\n");
+        text.push_str("\nNo task time recorded");
+        // Else the notes say why.
+        if report.quality.notes.is_empty() {
+            text.push_str(&format!(": {NO_TASK}"));
+        }
+        text.push_str(".\n");
     } else {
         let sections = [
             ("Where the task time went".to_owned(), states(&report)),
@@ -74,8 +80,10 @@ pub(crate) fn report_json(
     mut out: impl Write,
 ) -> anyhow::Result<()> {
     let analysis = Analysis::new(profile, &Rules::default());
-    serde_json::to_writer_pretty(&mut out, &Report::new(&analysis, options.limit))?;
-    writeln!(out)?;
+    // In one piece: an error of the writer comes back as what it is, not as one of JSON.
+    let mut text = serde_json::to_vec_pretty(&Report::new(&analysis, options.limit))?;
+    text.push(b'\n');
+    out.write_all(&text)?;
     out.flush()?;
     Ok(())
 }
@@ -240,7 +248,7 @@ fn wait_row(wait: &WaitEntry, report: &Report) -> Vec<Cell> {
 
 /// `app::fetch at src/main.rs:18 → Sleep::poll`.
 pub(super) fn site(function: &str, at: &str, awaited: Option<&str>) -> String {
-    let mut text = units::tail(&units::printable(function), NAME_WIDTH);
+    let mut text = labels::at_most(&units::printable(function), NAME_WIDTH);
     if !at.is_empty() {
         text.push_str(&format!(" at {}", units::printable(at)));
     }

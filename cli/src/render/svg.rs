@@ -145,18 +145,24 @@ fn write_frame(
     Some(())
 }
 
-/// The end of the label that fits, as inferno's JavaScript does it once the picture is open.
+/// The start of the label that fits, as inferno's JavaScript does it once the picture is open.
 fn fitted(label: &str, width_px: f64) -> String {
-    let fits = ((width_px - 6.0) / (FONT_SIZE as f64 * FONT_WIDTH)) as usize;
+    let fits = chars_in(width_px);
     let length = label.chars().count();
     match fits {
         0..=2 => String::new(),
         _ if length <= fits => label.to_owned(),
-        _ => format!(
-            "..{}",
-            label.chars().skip(length - (fits - 2)).collect::<String>()
-        ),
+        _ => format!("{}..", label.chars().take(fits - 2).collect::<String>()),
     }
+}
+
+/// Whether the whole label can be read in a box of this share of the whole width.
+pub(crate) fn fits(label: &str, share: f64) -> bool {
+    label.chars().count() <= chars_in(share * (IMAGE_WIDTH - 2 * SIDE) as f64)
+}
+
+fn chars_in(width_px: f64) -> usize {
+    ((width_px - 6.0) / (FONT_SIZE as f64 * FONT_WIDTH)) as usize
 }
 
 struct PlacedEntry {

@@ -42,6 +42,8 @@ pub(super) struct Header {
     pub(super) gone_after_ticks: AtomicU64,
     /// Threads that found no free slot.
     pub(super) threads_lost: AtomicU64,
+    /// Processes that found no free slot.
+    pub(super) processes_lost: AtomicU64,
     pub(super) thread_bits: [AtomicU64; THREAD_SLOTS / 64],
     /// One more than the highest thread slot that was ever taken.
     pub(super) thread_slots_used: AtomicU64,

@@ -263,9 +263,16 @@ impl Region {
         words.get(..(self.header().ring_words as usize).min(RING_WORDS))
     }
 
-    /// Takes a place in the process table; None if it is full.
+    pub fn processes_lost(&self) -> u64 {
+        self.header().processes_lost.load(Ordering::Relaxed)
+    }
+
+    /// Takes a place in the process table; None (counted) if it is full.
     pub fn claim_process(&self, pid: u32) -> Option<usize> {
-        let slot = Slots::new(&self.header().process_bits).claim()?;
+        let Some(slot) = Slots::new(&self.header().process_bits).claim() else {
+            self.header().processes_lost.fetch_add(1, Ordering::Relaxed);
+            return None;
+        };
         let process = &self.layout.processes[slot];
         process.message_len.store(0, Ordering::Relaxed);
         process.pid.store(u64::from(pid), Ordering::Release);

@@ -198,6 +198,10 @@ const TABLE: &[(&str, Category)] = &[
     ("clone3", Runtime),
     ("__clone3", Runtime),
     ("__rust_try", Runtime),
+    // The allocator's shims, at the end of every spawn's stack.
+    ("__rustc", Runtime),
+    ("__rdl_alloc", Runtime),
+    ("__rust_alloc", Runtime),
     ("asyncprof_agent", Runtime),
     ("std", Plumbing),
     ("core", Plumbing),
@@ -283,6 +287,7 @@ mod tests {
                 Plumbing,
             ),
             ("mainframe::run", "", Category::App),
+            ("__rustc::__rdl_alloc", "", Runtime),
             (
                 "&Waker::into_waker",
                 "/r/registry/src/i/tokio-1.54.1/src/x.rs",

@@ -18,6 +18,7 @@ mod tree_tests;
 
 pub use activity::{Activity, Shares};
 pub use analysis::{Analysis, AwaitSite};
+pub use category::Category;
 pub use functions::{NameId, Place};
 pub use groups::name_groups;
 pub use kind::{Kind, Rule, Rules};

@@ -1,6 +1,7 @@
 //! Which calls of an await stack are shown, and what the stack says about the kind of the wait.
 //!
-//! Hidden by default: the runtime between poll and the user's first function, and the plumbing under an await.
+//! Hidden by default: what is between poll and the user's first function (the runtime, a web server's
+//! connections and routers), and the plumbing under an await.
 //! What a library calls inside itself is shown by its first and its last function.
 
 use super::category::{Category, part_of, tells_the_leaf};
@@ -37,6 +38,9 @@ pub(super) fn visible(functions: &Functions, calls: &[Call], show_runtime: bool)
     for (index, call) in calls.iter().enumerate() {
         match call.category {
             Category::App => {
+                if last_app.is_none() {
+                    run.clear();
+                }
                 flush_run(functions, &mut run, &mut shown);
                 match (last_app, shown.last_mut()) {
                     // A closure or async block of the function that calls it: one frame, with the inner line.
@@ -223,13 +227,15 @@ mod tests {
             "tokio::sync::mutex::Mutex<T>::acquire::{{closure}}",
             "<tokio::sync::batch_semaphore::Acquire as core::future::future::Future>::poll",
         ];
-        let expected = [
+        let server = [
             "hyper_util::server::conn::auto::Connection::poll",
             "hyper::server::conn::http1::Connection::poll",
-            "app::handler",
-            "tokio::sync::mutex::Mutex::lock",
         ];
-        assert_eq!(in_task(&stack), expected);
+        assert_eq!(in_task(&stack[..5]), server);
+        let under_the_server = ["app::handler", "tokio::sync::mutex::Mutex::lock"];
+        assert_eq!(in_task(&stack), under_the_server);
+        let called = [&["app::call::{{closure}}"][..], &stack[..5]].concat();
+        assert_eq!(in_task(&called), [&["app::call"][..], &server].concat());
     }
 
     #[test]

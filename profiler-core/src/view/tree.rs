@@ -4,7 +4,7 @@
 //! its path exactly once, so the root's total is the sum of the rows. By wake, the state is a separator, and the
 //! stack of the wake follows upside down: → who called wake → … → the task, driver or thread that it was.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::activity::{Activity, Shares};
 use super::analysis::Analysis;
@@ -89,6 +89,8 @@ pub struct Node {
     pub children: Vec<NodeId>,
     /// Over all rows that pass here; `stats.total_ns` is the inclusive time.
     pub stats: Stats,
+    /// How many tasks a group has in all; 0 for other frames, and in an inverted tree.
+    pub tasks: u64,
     /// Time of rows that end here.
     pub self_ns: u64,
     /// Inclusive time by activity.
@@ -163,6 +165,8 @@ struct Builder<'a, 'p> {
     tree: CallTree,
     edges: HashMap<(NodeId, NameId, FrameKind), NodeId>,
     groups: HashMap<GroupId, Vec<Step>>,
+    /// Groups whose tasks are in their node.
+    counted: HashSet<GroupId>,
     stacks: HashMap<StackId, Vec<Shown>>,
 }
 
@@ -179,6 +183,7 @@ impl<'a, 'p> Builder<'a, 'p> {
             },
             edges: HashMap::new(),
             groups: HashMap::new(),
+            counted: HashSet::new(),
             stacks: HashMap::new(),
         }
     }
@@ -327,6 +332,12 @@ impl<'a, 'p> Builder<'a, 'p> {
                 self.tree.nodes.push(Node::new(step.name, step.kind, at));
             }
             let node = &mut self.tree.nodes[id.index()];
+            if matches!(step.kind, FrameKind::Group(_))
+                && !self.options.inverted
+                && self.counted.insert(row.group)
+            {
+                node.tasks += self.analysis.profile.group(row.group).tasks;
+            }
             if let Some(place) = step.place {
                 node.add_place(place, row.stats.total_ns);
             }
@@ -373,6 +384,7 @@ impl Node {
             parent,
             children: Vec::new(),
             stats: Stats::default(),
+            tasks: 0,
             self_ns: 0,
             shares: Shares::default(),
             places: Vec::new(),

@@ -64,6 +64,32 @@ fn service() -> Profile {
 }
 
 #[test]
+fn tasks_of_groups() {
+    let profile = service();
+    let tasks = |inverted| {
+        let options = TreeOptions {
+            inverted,
+            ..TreeOptions::default()
+        };
+        let tree = CallTree::new(&Analysis::new(&profile, &Rules::default()), &options);
+        let counted = tree.nodes.iter().filter(|node| node.tasks > 0);
+        counted
+            .map(|node| (tree.name(node).to_owned(), node.tasks))
+            .collect::<Vec<_>>()
+    };
+    let expected = [
+        ("app::handle", 10),
+        ("[root task] app::main", 1),
+        ("[blocking task] app::query", 10),
+    ];
+    assert_eq!(
+        tasks(false),
+        expected.map(|(name, tasks)| (name.to_owned(), tasks))
+    );
+    assert_eq!(tasks(true), []);
+}
+
+#[test]
 fn wall_clock() {
     let expected = "\
 all 2940

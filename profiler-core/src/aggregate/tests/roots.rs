@@ -112,3 +112,30 @@ fn a_root_that_never_wakes_is_counted_as_open() {
         (State::Waiting, 90, 1)
     );
 }
+
+/// A scheduler of one thread never says that `block_on` returns.
+#[test]
+fn bug_threads_with_a_scheduler_each_at_one_address_were_one_root_task() {
+    let start = |at_ns| (0, at_ns, event(Kind::ThreadStart, 2, 0, 0));
+    let wake = |at_ns| (0, at_ns, event(Kind::RootWake, ROOT, 1, 40));
+    let events = vec![
+        start(0),
+        waiting(10, 1, 7),
+        wake(20),
+        // The next thread gets the slot, and its scheduler the memory, of the one that has ended.
+        start(50),
+        waiting(60, 1, 7),
+        wake(70),
+        // Another thread enters that scheduler.
+        (1, 75, event(Kind::ThreadStart, 3, 0, 0)),
+        (1, 80, event(Kind::RootAwait, ROOT, 1, 7)),
+        (1, 90, event(Kind::RootWake, ROOT, 1, 40)),
+        (1, 95, event(Kind::RootEnd, ROOT, 0, 0)),
+    ];
+    let (profile, _) = aggregate(events.clone(), 100);
+    assert_eq!(profile.groups.iter().map(|group| group.tasks).sum::<u64>(), 3);
+    assert_eq!(
+        rows(events, 100),
+        [(State::Running, 0, 5, 1), (State::Waiting, 7, 30, 3)]
+    );
+}
