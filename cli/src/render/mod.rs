@@ -6,6 +6,7 @@ mod layout;
 mod palette;
 mod report;
 mod report_data;
+mod stuck;
 mod svg;
 mod table;
 mod units;
@@ -19,4 +20,4 @@ mod report_tests;
 mod testing;
 
 pub(crate) use flamegraph::{EmptyProfile, FlamegraphOptions, flamegraph, nothing_recorded};
-pub(crate) use report::{DEFAULT_LIMIT, ReportOptions, report, report_json};
+pub(crate) use report::{DEFAULT_LIMIT, ReportOptions, report, report_json, report_stuck};

@@ -9,7 +9,7 @@ use super::flamegraph::NO_TASK;
 use super::report_data::{GroupEntry, PollEntry, Report, WaitEntry};
 use super::table::{Cell, bar, left, lines, right};
 use super::wakes::wake_rows;
-use super::{labels, palette, units};
+use super::{labels, palette, stuck, units};
 
 #[derive(Clone, Debug)]
 pub(crate) struct ReportOptions {
@@ -64,11 +64,32 @@ pub(crate) fn report(profile: &Profile, options: &ReportOptions, mut out: impl W
             ));
         }
     }
+    let warnings = stuck::warnings(&report.stuck);
+    if !warnings.is_empty() {
+        text.push('\n');
+    }
+    for warning in warnings {
+        text.push_str(&format!("Warning: {warning}; see `asyncprof report --stuck`\n"));
+    }
     text.push_str(&format!("\nQuality: {}\n", quality(&report.quality)));
     for note in &report.quality.notes {
         text.push_str(&format!("Note: {}\n", units::printable(note)));
     }
     out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Writes where tasks were still waiting at the end, each place with its await stack.
+pub(crate) fn report_stuck(
+    profile: &Profile,
+    options: &ReportOptions,
+    mut out: impl Write,
+) -> anyhow::Result<()> {
+    let analysis = Analysis::new(profile, &Rules::default());
+    let report = Report::new(&analysis, 0);
+    let list = stuck::list(&stuck::stuck(&analysis), options.limit, options.color);
+    write!(out, "{}\n{list}", header(&report))?;
     out.flush()?;
     Ok(())
 }

@@ -7,6 +7,7 @@ use asyncprof_core::profile::{Profile, Quality, Stats, TaskKind};
 use asyncprof_core::view::{Activity, Analysis, AwaitSite, Kind, Shares};
 use serde::Serialize;
 
+use super::stuck::{StuckEntry, stuck};
 use super::wakes::{WakeEntry, wakes};
 
 #[derive(Debug, Serialize)]
@@ -31,6 +32,9 @@ pub(crate) struct Report {
     /// Who ended whose waits: most waited time first, at most `limit`. Waits without a known waker are left out.
     pub(crate) wakes: Vec<WakeEntry>,
     pub(crate) wakes_total: usize,
+    /// Tasks still waiting at the end: longest wait first, at most `limit` places.
+    pub(crate) stuck: Vec<StuckEntry>,
+    pub(crate) stuck_total: usize,
     /// Longest first, at most `limit`.
     pub(crate) longest_polls: Vec<PollEntry>,
     pub(crate) quality: Quality,
@@ -126,6 +130,9 @@ impl Report {
         let (groups, groups_total) = top(groups(analysis), limit, |group| group.total_ns);
         let (waits, waits_total) = top(waits(analysis), limit, |wait| wait.episodes.total_ns);
         let (wakes, wakes_total) = top(wakes(analysis), limit, |wake| wake.episodes.total_ns);
+        let mut stuck = stuck(analysis);
+        let stuck_total = stuck.len();
+        stuck.truncate(limit);
         let visible = profile
             .groups
             .iter()
@@ -148,6 +155,8 @@ impl Report {
             waits_total,
             wakes,
             wakes_total,
+            stuck,
+            stuck_total,
             longest_polls: longest_polls(analysis, limit),
             quality: profile.quality.clone(),
         }

@@ -1,8 +1,9 @@
 //! The report as a stranger reads it, and the JSON that programs read.
 
-use asyncprof_core::profile::Profile;
+use asyncprof_core::profile::{Profile, TaskKind};
+use asyncprof_core::view::testing::ProfileBuilder;
 
-use super::report::{ReportOptions, report, report_json};
+use super::report::{ReportOptions, report, report_json, report_stuck};
 use super::testing;
 
 fn text(profile: &Profile, limit: usize, color: bool) -> String {
@@ -73,6 +74,72 @@ fn a_terminal_is_not_driven_by_names() {
     let mut profile = testing::hostile();
     profile.quality.notes.push("bad \u{1b}[2J".to_owned());
     assert!(!text(&profile, 10, false).contains('\u{1b}'));
+}
+
+fn stuck_workers() -> Profile {
+    let mut builder = ProfileBuilder::new();
+    let worker = builder.group("app::work", TaskKind::Task, 3);
+    let main = builder.group("app::main", TaskKind::Root, 1);
+    let lock = builder.stack(&[
+        "tokio::runtime::task::raw::poll",
+        "app::work::{{closure}} @ src/main.rs:12",
+        "app::take::{{closure}} @ src/main.rs:30",
+        "tokio::sync::mutex::Mutex<T>::lock::{{closure}}",
+        "<tokio::sync::batch_semaphore::Acquire as core::future::future::Future>::poll",
+    ]);
+    let join = builder.stack(&[
+        "app::main::{{closure}} @ src/main.rs:5",
+        "<tokio::runtime::task::join::JoinHandle<T> as core::future::future::Future>::poll",
+    ]);
+    builder.open_wait(worker, lock, &[9_000_000_000, 8_000_000_000, 1_000_000]);
+    builder.open_wait(main, join, &[9_500_000_000]);
+    builder.build()
+}
+
+#[test]
+fn what_never_came_back() {
+    let options = ReportOptions {
+        limit: 10,
+        color: false,
+    };
+    let list = |profile: &Profile| {
+        let mut out = Vec::new();
+        report_stuck(profile, &options, &mut out).expect("a report");
+        String::from_utf8(out).expect("UTF-8")
+    };
+    let expected = "\
+./app --port 8080
+recorded 10.0 s · 4 tasks · 26.5 s of task time · tokio 1.54.1
+
+Still waiting when the recording ended: 4 tasks
+
+  1 × [root task] app::main for 9.50 s [join]
+      app::main at src/main.rs:5
+      tokio::runtime::task::join::JoinHandle::poll
+
+  3 × app::work for up to 9.00 s [lock]
+      app::work at src/main.rs:12
+      app::take at src/main.rs:30
+      tokio::sync::mutex::Mutex::lock
+";
+    let text = list(&stuck_workers());
+    assert_eq!(text, expected, "\n{text}");
+    assert!(list(&testing::service()).ends_with("No task was still waiting when the recording ended.\n"));
+}
+
+#[test]
+fn waits_of_half_a_recording_are_warned_of() {
+    let text = text(&stuck_workers(), 10, false);
+    let warning = "\
+Warning: 2 tasks have waited at app::take at src/main.rs:30 → Mutex::lock for more than half of the recording \
+(longest 9.00 s); see `asyncprof report --stuck`
+";
+    assert!(text.contains(warning), "{text}");
+    assert_eq!(
+        text.matches("Warning").count(),
+        1,
+        "a main task that waits for others is no news: {text}"
+    );
 }
 
 #[test]

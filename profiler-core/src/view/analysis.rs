@@ -4,7 +4,7 @@ use super::activity::Activity;
 use super::category::Category;
 use super::functions::{Call, Functions, NameId, Names, Place};
 use super::kind::{Kind, Rules, decide};
-use super::path::{kind_of_await, kind_of_wake};
+use super::path::{kind_of_await, kind_of_wake, visible};
 use super::source::{WakeSource, source_of};
 use crate::profile::{GroupId, Profile, Row, StackId, State, TaskKind, Waker, WakerId};
 
@@ -83,6 +83,12 @@ impl<'a> Analysis<'a> {
 
     pub(super) fn calls(&self, stack: StackId) -> Vec<Call> {
         self.functions.stack(self.profile, stack).collect()
+    }
+
+    /// The functions of an await stack that are shown, root first, each with its line where known.
+    pub fn await_stack(&self, stack: StackId) -> Vec<(NameId, Option<Place>)> {
+        let shown = visible(&self.functions, &self.calls(stack), false);
+        shown.iter().map(|frame| (frame.name, frame.place)).collect()
     }
 
     /// Where the stack's await is: the app's innermost function and what it calls; between a library's first
