@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use asyncprof_core::aggregate::{RawGroup, RawRow, RawStack, RawWaker, WINDOW_NS};
 use asyncprof_core::process_info::{ProcessInfo, Tap};
 use asyncprof_core::profile::{
-    Frame, FrameId, Function, Group, GroupId, LongPoll, Meta, Module, ModuleId, Process, ProcessId, Profile,
-    Quality, Row, StackId, StringId, TaskKind, Waker, WakerId,
+    Frame, FrameId, Function, Group, GroupId, LongPoll, Meta, Module, ModuleId, OpenWait, Process, ProcessId,
+    Profile, Quality, Row, StackId, StringId, TaskKind, Waker, WakerId,
 };
 use asyncprof_core::region::Region;
 
@@ -38,6 +38,7 @@ pub(super) fn assemble(recorded: Recorded, region: &Region, circumstances: Circu
     assembler.groups();
     assembler.rows_and_wakers();
     assembler.longest_polls();
+    assembler.open_waits();
     assembler.tables();
     assembler.symbolize();
     task_kinds(&mut assembler.profile, &recorded.raw, &assembler.stacks);
@@ -205,6 +206,18 @@ impl<'a> Assembler<'a> {
                 stack,
                 started_ns: raw.started_ns,
                 duration_ns: raw.duration_ns,
+            });
+        }
+    }
+
+    fn open_waits(&mut self) {
+        for raw in &self.recorded.raw.open_waits {
+            let stack = self.stack(raw.stack);
+            self.profile.open_waits.push(OpenWait {
+                group: GroupId(raw.group.group),
+                stack,
+                tasks: raw.tasks,
+                oldest_ns: raw.oldest_ns.clone(),
             });
         }
     }
