@@ -20,6 +20,7 @@ use crate::render::{FlamegraphOptions, flamegraph};
 Examples:
   asyncprof flamegraph                         draw asyncprof.data to flamegraph.svg
   asyncprof flamegraph --by io -o io.svg       only the waits for input and output
+  asyncprof flamegraph --by wake               who kept whom waiting
   asyncprof flamegraph --inverted slow.data    which waits take most, whoever waits
   asyncprof flamegraph -o - | firefox /dev/stdin")]
 pub(crate) struct FlamegraphCommand {
@@ -58,6 +59,8 @@ enum ByArg {
     Sched,
     /// Being polled
     Cpu,
+    /// Waiting at an await, and the stack of whoever ended the wait upside down below it
+    Wake,
 }
 
 impl From<ByArg> for By {
@@ -68,6 +71,7 @@ impl From<ByArg> for By {
             ByArg::Io => By::Io,
             ByArg::Sched => By::Sched,
             ByArg::Cpu => By::Cpu,
+            ByArg::Wake => By::Wake,
         }
     }
 }

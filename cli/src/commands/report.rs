@@ -8,22 +8,27 @@ use clap::Args;
 
 use super::load::load;
 use crate::record::DEFAULT_PROFILE;
-use crate::render::{DEFAULT_LIMIT, ReportOptions, report, report_json};
+use crate::render::{DEFAULT_LIMIT, ReportOptions, report, report_json, report_stuck};
 
 /// Print where the time of the tasks went
 ///
-/// Totals by state, the tasks and awaits with most time, the longest polls, and what the recording missed.
+/// Totals by state, the tasks and awaits with most time, who ended the waits, the longest polls, and what the
+/// recording missed.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   asyncprof report                             of asyncprof.data
   asyncprof report --limit 50 slow.data        longer lists
+  asyncprof report --stuck                     what never came back
   asyncprof report --json | jq '.waits[0]'     the await with most time")]
 pub(crate) struct ReportCommand {
     /// The profile to read
     #[arg(value_name = "PROFILE", default_value = DEFAULT_PROFILE)]
     profile: PathBuf,
-    /// Write JSON, all times in nanoseconds
+    /// Only the tasks that were still waiting when the recording ended: where, how many, for how long
+    #[arg(long)]
+    stuck: bool,
+    /// Write JSON, all times in nanoseconds; it holds everything, --stuck too
     #[arg(long)]
     json: bool,
     /// How many lines each list has at most
@@ -40,9 +45,10 @@ impl ReportCommand {
             limit: self.limit,
             color,
         };
-        match self.json {
-            true => report_json(&profile, &options, stdout().lock())?,
-            false => report(&profile, &options, stdout().lock())?,
+        match (self.json, self.stuck) {
+            (true, _) => report_json(&profile, &options, stdout().lock())?,
+            (false, true) => report_stuck(&profile, &options, stdout().lock())?,
+            (false, false) => report(&profile, &options, stdout().lock())?,
         }
         Ok(0)
     }

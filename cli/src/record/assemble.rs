@@ -1,18 +1,18 @@
-//! From raw numbers to a profile: reads the stacks from the region, names every address once, tells what kind of
-//! task each table stands for.
+//! From raw numbers to a profile: reads the stacks from the region, names every address once.
 
 use std::collections::{BTreeMap, HashMap};
 
 use asyncprof_core::aggregate::{RawGroup, RawRow, RawStack, RawWaker, WINDOW_NS};
 use asyncprof_core::process_info::{ProcessInfo, Tap};
 use asyncprof_core::profile::{
-    Frame, FrameId, Function, Group, GroupId, LONGEST_POLLS, LongPoll, Meta, Module, ModuleId, Process,
-    ProcessId, Profile, Quality, Row, StackId, StringId, TaskKind, Waker, WakerId,
+    Frame, FrameId, Function, Group, GroupId, LongPoll, Meta, Module, ModuleId, OpenWait, Process, ProcessId,
+    Profile, Quality, Row, StackId, StringId, TaskKind, Waker, WakerId,
 };
 use asyncprof_core::region::Region;
 
 use super::merge::merge_equal;
 use super::sampler::Recorded;
+use super::task_kinds::task_kinds;
 use crate::symbolize::DebugInfo;
 
 /// What only the recording command knows.
@@ -38,9 +38,10 @@ pub(super) fn assemble(recorded: Recorded, region: &Region, circumstances: Circu
     assembler.groups();
     assembler.rows_and_wakers();
     assembler.longest_polls();
+    assembler.open_waits();
     assembler.tables();
     assembler.symbolize();
-    assembler.task_kinds();
+    task_kinds(&mut assembler.profile, &recorded.raw, &assembler.stacks);
     assembler.quality(circumstances.notes);
     let mut profile = assembler.profile;
     let tables: Vec<_> = recorded.raw.groups.iter().map(|group| group.table).collect();
@@ -209,6 +210,18 @@ impl<'a> Assembler<'a> {
         }
     }
 
+    fn open_waits(&mut self) {
+        for raw in &self.recorded.raw.open_waits {
+            let stack = self.stack(raw.stack);
+            self.profile.open_waits.push(OpenWait {
+                group: GroupId(raw.group.group),
+                stack,
+                tasks: raw.tasks,
+                oldest_ns: raw.oldest_ns.clone(),
+            });
+        }
+    }
+
     /// Stacks that only tell what kind of task a table stands for.
     fn tables(&mut self) {
         let raw = &self.recorded.raw;
@@ -321,61 +334,6 @@ impl<'a> Assembler<'a> {
             DebugInfo::Absent | DebugInfo::Read => return,
         };
         self.profile.quality.notes.push(note);
-    }
-
-    /// Tells blocking closures and runtimes' own worker loops from tasks, by who polls them.
-    fn task_kinds(&mut self) {
-        let raw = &self.recorded.raw;
-        let names = |profile: &Profile, stack: Option<&StackId>| -> Vec<String> {
-            let frames = stack.map_or(&[][..], |stack| profile.stack(*stack));
-            let functions = frames.iter().flat_map(|frame| &profile.frame(*frame).functions);
-            functions
-                .map(|function| profile.string(function.name).to_owned())
-                .collect()
-        };
-        let mut kinds = HashMap::new();
-        for (&table, stack) in &raw.table_stacks {
-            // The nearest of the two tells who polls: a pool's thread may itself be a scheduler's.
-            let names = names(&self.profile, self.stacks.get(stack));
-            let pool = names
-                .iter()
-                .rposition(|name| name.contains("tokio::runtime::blocking::pool"));
-            let scheduler = names
-                .iter()
-                .rposition(|name| name.contains("tokio::runtime::scheduler"));
-            if pool.is_some() && pool > scheduler {
-                kinds.insert(table, TaskKind::Blocking);
-            }
-        }
-        for (table, stack) in &raw.nested_tables {
-            let names = names(&self.profile, self.stacks.get(stack));
-            if names
-                .iter()
-                .any(|name| name.contains("tokio::runtime::scheduler::multi_thread"))
-            {
-                kinds.insert(*table, TaskKind::Worker);
-            }
-        }
-        for (group, raw) in self.profile.groups.iter_mut().zip(&raw.groups) {
-            if let Some(kind) = raw.table.and_then(|table| kinds.get(&(raw.process, table))) {
-                group.kind = *kind;
-            }
-        }
-        // A worker's loop wakes on behalf of its driver: that is no task.
-        let profile = &mut self.profile;
-        for waker in &mut profile.wakers {
-            if let Waker::Task { group, stack } = *waker
-                && profile.groups[group.index()].kind == TaskKind::Worker
-            {
-                *waker = Waker::Thread { stack };
-            }
-        }
-        let is_worker = |group: GroupId| profile.groups[group.index()].kind == TaskKind::Worker;
-        profile.longest_polls.retain(|poll| !is_worker(poll.group));
-        profile
-            .longest_polls
-            .sort_by_key(|poll| (std::cmp::Reverse(poll.duration_ns), poll.started_ns));
-        profile.longest_polls.truncate(LONGEST_POLLS);
     }
 
     fn quality(&mut self, notes: Vec<String>) {

@@ -6,8 +6,8 @@ use std::hash::Hash;
 
 use asyncprof_core::aggregate::TableId;
 use asyncprof_core::profile::{
-    Frame, FrameId, Function, Group, GroupId, ModuleId, ProcessId, Profile, Row, StackId, State, TaskKind,
-    Waker, WakerId,
+    Frame, FrameId, Function, Group, GroupId, ModuleId, OpenWait, ProcessId, Profile, Row, StackId, State,
+    TaskKind, Waker, WakerId,
 };
 
 /// Merges equal frames, then equal stacks, groups, wakers and rows. Keeps every total. Drops what nothing refers
@@ -53,6 +53,11 @@ pub(super) fn merge_equal(profile: &mut Profile, tables: &[Option<TableId>]) {
         poll.group = group_of(poll.group);
         poll.stack = stack_of(poll.stack);
     }
+    for wait in &mut profile.open_waits {
+        wait.group = group_of(wait.group);
+        wait.stack = stack_of(wait.stack);
+    }
+    profile.open_waits = merge_open_waits(std::mem::take(&mut profile.open_waits));
 }
 
 /// The distinct values in the order they first come, and for each value its number among them.
@@ -168,6 +173,23 @@ fn merge_rows(rows: Vec<Row>) -> Vec<Row> {
     distinct
 }
 
+fn merge_open_waits(waits: Vec<OpenWait>) -> Vec<OpenWait> {
+    let mut index = HashMap::<(GroupId, StackId), usize>::new();
+    let mut distinct: Vec<OpenWait> = Vec::new();
+    for wait in waits {
+        let at = *index.entry((wait.group, wait.stack)).or_insert(distinct.len());
+        match distinct.get_mut(at) {
+            None => distinct.push(wait),
+            Some(merged) => {
+                merged.tasks += wait.tasks;
+                merged.oldest_ns.extend(wait.oldest_ns);
+                merged.oldest_ns.sort_unstable_by(|a, b| b.cmp(a));
+            }
+        }
+    }
+    distinct
+}
+
 /// Both ascending, as is the result.
 fn merge_windows(a: &[(u32, u64)], b: &[(u32, u64)]) -> Vec<(u32, u64)> {
     let mut merged = Vec::with_capacity(a.len().max(b.len()));
@@ -236,6 +258,12 @@ mod tests {
             completed: 1,
             ..Group::default()
         };
+        let open = |group, stack, tasks, oldest_ns: &[u64]| OpenWait {
+            group: GroupId(group),
+            stack: StackId(stack),
+            tasks,
+            oldest_ns: oldest_ns.to_vec(),
+        };
         let mut profile = Profile {
             meta: Meta {
                 duration_ns: 100,
@@ -263,6 +291,7 @@ mod tests {
                 row(3, 0, 1),
                 row(4, 0, 1),
             ],
+            open_waits: vec![open(0, 1, 2, &[5]), open(2, 3, 1, &[7]), open(1, 2, 1, &[6])],
             ..Profile::empty()
         };
         let tables = [Some(1), Some(1), Some(1), Some(2), Some(2), Some(3), None];
@@ -280,6 +309,12 @@ mod tests {
             (11, 2, 2)
         );
         assert_eq!(first.windows, [(0, 11)]);
+        let open = profile.open_waits.iter();
+        assert_eq!(
+            open.map(|wait| (wait.tasks, &wait.oldest_ns[..]))
+                .collect::<Vec<_>>(),
+            [(3, &[6, 5][..]), (1, &[7][..])]
+        );
         profile.check().unwrap();
     }
 

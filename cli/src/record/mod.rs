@@ -9,6 +9,7 @@ mod outputs;
 mod sampler;
 mod session;
 mod target;
+mod task_kinds;
 
 pub(crate) use outputs::{DEFAULT_PROFILE, write_picture};
 pub(crate) use session::{Request, record};

@@ -56,7 +56,7 @@ pub(crate) fn flamegraph(
         &subtitle(profile, &analysis, options.show_runtime),
     )?;
     let header = Header {
-        lines: vec![meaning(options, &layout)],
+        lines: meaning(options, &layout, unseen_wakes_ns(&analysis, options)),
         legend: legend(&tree),
     };
     let frame = |index: usize| frame_text(&analysis, &tree, tree.node(layout.boxes[index].node));
@@ -95,6 +95,7 @@ fn default_title(by: By) -> &'static str {
         By::Io => "Where tasks wait for I/O",
         By::Sched => "Where tasks wait for a worker",
         By::Cpu => "Where tasks run",
+        By::Wake => "Who ends the waits of tasks",
     }
 }
 
@@ -124,6 +125,7 @@ fn nothing_to_show(profile: &Profile, by: By) -> String {
         By::Io => "no I/O wait recorded: no task waited for a socket, file or process; try --by wait",
         By::Sched => "no scheduling delay recorded; try --by wall",
         By::Cpu => "no running time recorded; try --by wall",
+        By::Wake => "no wait recorded of which is known who ended it; try --by wait",
     };
     what.to_owned()
 }
@@ -152,24 +154,46 @@ fn subtitle(profile: &Profile, analysis: &Analysis<'_>, show_runtime: bool) -> S
     parts.join("  ·  ")
 }
 
-fn meaning(options: &FlamegraphOptions, layout: &Layout) -> String {
+/// How much waiting a picture by wake leaves out, because nobody was seen to end it.
+fn unseen_wakes_ns(analysis: &Analysis<'_>, options: &FlamegraphOptions) -> u64 {
+    let waits = |by: By| {
+        let rows = analysis.rows(options.show_runtime);
+        let selected = rows.filter(move |&(row, activity)| by.selects(row, activity));
+        selected.fold(0_u64, |sum, (row, _)| sum.saturating_add(row.stats.total_ns))
+    };
+    match options.by {
+        By::Wake => waits(By::Wait) - waits(By::Wake),
+        _ => 0,
+    }
+}
+
+fn meaning(options: &FlamegraphOptions, layout: &Layout, unseen_wakes_ns: u64) -> Vec<String> {
     let what = match options.by {
         By::Wall => "width = task time: wall-clock, waits included, all tasks added up",
         By::Wait => "width = time suspended at an await, all tasks added up",
         By::Io => "width = time suspended waiting for I/O, all tasks added up",
         By::Sched => "width = time ready to run but without a worker, all tasks added up",
         By::Cpu => "width = time being polled, all tasks added up",
+        By::Wake => "width = time waited until the wake, all tasks added up",
     };
-    let order = if options.inverted {
-        "top: the state; below: who awaits"
-    } else {
-        "top: the task; below: what it awaits"
+    let order = match (options.by, options.inverted) {
+        (By::Wake, true) => "top: who woke; below: the await that it ended, and who awaits",
+        (By::Wake, false) => "top: task and await; below: who woke it, innermost first",
+        (_, true) => "top: the state; below: who awaits",
+        (_, false) => "top: the task; below: what it awaits",
     };
     let hidden = match layout.hidden {
         0 => String::new(),
         hidden => format!(" · {} too narrow to draw", units::counted(hidden as u64, "frame")),
     };
-    format!("{what} · {order}{hidden}")
+    let mut lines = vec![format!("{what} · {order}{hidden}")];
+    if unseen_wakes_ns > 0 {
+        lines.push(format!(
+            "left out: {} of waiting that had not ended, or whose end was not seen",
+            units::duration(unseen_wakes_ns)
+        ));
+    }
+    lines
 }
 
 fn legend(tree: &CallTree) -> Vec<LegendEntry> {
@@ -251,6 +275,11 @@ fn frame_text(analysis: &Analysis<'_>, tree: &CallTree, node: &Node) -> FrameTex
             }
             (palette::of_activity(activity), true)
         }
+        FrameKind::WokenBy(activity) => {
+            label = format!("{name} {}", activity.name());
+            (palette::of_activity(activity), true)
+        }
+        FrameKind::Source(_) => (fill, true),
         FrameKind::Group(_) | FrameKind::Process => {
             if node.tasks > 1 {
                 let mean = units::duration(stats.total_ns / node.tasks);

@@ -114,6 +114,28 @@ fn the_service() {
 }
 
 #[test]
+fn by_wake() {
+    let options = FlamegraphOptions {
+        by: By::Wake,
+        ..Default::default()
+    };
+    let svg = picture(&testing::service(), &options);
+    let titles = titles(&svg);
+    for name in [
+        "-- woken by -- blocking",
+        "[blocking task] demo::query",
+        "-- woken by -- timer",
+        "[timer]",
+    ] {
+        assert!(
+            titles.iter().any(|title| label(title) == name),
+            "{name}: {titles:#?}"
+        );
+    }
+    assert!(svg.contains("left out: 100 s of waiting"), "{svg}");
+}
+
+#[test]
 fn hostile_names() {
     for inverted in [false, true] {
         let options = FlamegraphOptions {
@@ -190,6 +212,7 @@ fn draw_samples() {
         ("wall", By::Wall, false),
         ("inverted", By::Wall, true),
         ("wait", By::Wait, false),
+        ("wake", By::Wake, false),
     ] {
         let options = FlamegraphOptions {
             by,

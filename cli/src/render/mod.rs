@@ -6,9 +6,11 @@ mod layout;
 mod palette;
 mod report;
 mod report_data;
+mod stuck;
 mod svg;
 mod table;
 mod units;
+mod wakes;
 
 #[cfg(test)]
 mod flamegraph_tests;
@@ -18,4 +20,4 @@ mod report_tests;
 mod testing;
 
 pub(crate) use flamegraph::{EmptyProfile, FlamegraphOptions, flamegraph, nothing_recorded};
-pub(crate) use report::{DEFAULT_LIMIT, ReportOptions, report, report_json};
+pub(crate) use report::{DEFAULT_LIMIT, ReportOptions, report, report_json, report_stuck};

@@ -8,7 +8,8 @@ use asyncprof_core::view::{Activity, Analysis, Rules};
 use super::flamegraph::NO_TASK;
 use super::report_data::{GroupEntry, PollEntry, Report, WaitEntry};
 use super::table::{Cell, bar, left, lines, right};
-use super::{labels, palette, units};
+use super::wakes::wake_rows;
+use super::{labels, palette, stuck, units};
 
 #[derive(Clone, Debug)]
 pub(crate) struct ReportOptions {
@@ -45,6 +46,10 @@ pub(crate) fn report(profile: &Profile, options: &ReportOptions, mut out: impl W
                 heading("Waits", report.waits.len(), report.waits_total),
                 waits(&report),
             ),
+            (
+                heading("Who wakes whom", report.wakes.len(), report.wakes_total),
+                wake_rows(&report.wakes),
+            ),
             ("Longest polls".to_owned(), polls(&report)),
         ];
         for (heading, rows) in sections.iter().filter(|(_, rows)| !rows.is_empty()) {
@@ -59,11 +64,32 @@ pub(crate) fn report(profile: &Profile, options: &ReportOptions, mut out: impl W
             ));
         }
     }
+    let warnings = stuck::warnings(&report.stuck);
+    if !warnings.is_empty() {
+        text.push('\n');
+    }
+    for warning in warnings {
+        text.push_str(&format!("Warning: {warning}; see `asyncprof report --stuck`\n"));
+    }
     text.push_str(&format!("\nQuality: {}\n", quality(&report.quality)));
     for note in &report.quality.notes {
         text.push_str(&format!("Note: {}\n", units::printable(note)));
     }
     out.write_all(text.as_bytes())?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Writes where tasks were still waiting at the end, each place with its await stack.
+pub(crate) fn report_stuck(
+    profile: &Profile,
+    options: &ReportOptions,
+    mut out: impl Write,
+) -> anyhow::Result<()> {
+    let analysis = Analysis::new(profile, &Rules::default());
+    let report = Report::new(&analysis, 0);
+    let list = stuck::list(&stuck::stuck(&analysis), options.limit, options.color);
+    write!(out, "{}\n{list}", header(&report))?;
     out.flush()?;
     Ok(())
 }
@@ -222,17 +248,7 @@ fn waits(report: &Report) -> Vec<Vec<Cell>> {
 }
 
 fn wait_row(wait: &WaitEntry, report: &Report) -> Vec<Cell> {
-    let mut place = labels::at_most(&units::printable(&wait.function), NAME_WIDTH);
-    if !wait.place.is_empty() {
-        place.push_str(&format!(" at {}", units::printable(&wait.place)));
-    }
-    if let Some(awaited) = &wait.awaited {
-        let short = asyncprof_core::view::names::short_name(awaited);
-        place.push_str(&format!(
-            " → {}",
-            units::tail(&units::printable(short), NAME_WIDTH)
-        ));
-    }
+    let mut place = site(&wait.function, &wait.place, wait.awaited.as_deref());
     if wait.open_episodes > 0 {
         place.push_str(&format!(
             " ({} still waiting at the end)",
@@ -249,6 +265,22 @@ fn wait_row(wait: &WaitEntry, report: &Report) -> Vec<Cell> {
         left(wait.kind.name()).colored(palette::ansi(Activity::Waiting(wait.kind))),
         left(place),
     ]
+}
+
+/// `app::fetch at src/main.rs:18 → Sleep::poll`.
+pub(super) fn site(function: &str, at: &str, awaited: Option<&str>) -> String {
+    let mut text = labels::at_most(&units::printable(function), NAME_WIDTH);
+    if !at.is_empty() {
+        text.push_str(&format!(" at {}", units::printable(at)));
+    }
+    if let Some(awaited) = awaited {
+        let short = asyncprof_core::view::names::short_name(awaited);
+        text.push_str(&format!(
+            " → {}",
+            units::tail(&units::printable(short), NAME_WIDTH)
+        ));
+    }
+    text
 }
 
 fn polls(report: &Report) -> Vec<Vec<Cell>> {

@@ -7,6 +7,9 @@ use asyncprof_core::profile::{Profile, Quality, Stats, TaskKind};
 use asyncprof_core::view::{Activity, Analysis, AwaitSite, Kind, Shares};
 use serde::Serialize;
 
+use super::stuck::{StuckEntry, stuck};
+use super::wakes::{WakeEntry, wakes};
+
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     /// Always `asyncprof-report`.
@@ -26,6 +29,12 @@ pub(crate) struct Report {
     /// Most time first, at most `limit`.
     pub(crate) waits: Vec<WaitEntry>,
     pub(crate) waits_total: usize,
+    /// Who ended whose waits: most waited time first, at most `limit`. Waits without a known waker are left out.
+    pub(crate) wakes: Vec<WakeEntry>,
+    pub(crate) wakes_total: usize,
+    /// Tasks still waiting at the end: longest wait first, at most `limit` places.
+    pub(crate) stuck: Vec<StuckEntry>,
+    pub(crate) stuck_total: usize,
     /// Longest first, at most `limit`.
     pub(crate) longest_polls: Vec<PollEntry>,
     pub(crate) quality: Quality,
@@ -120,6 +129,10 @@ impl Report {
         let states = states(analysis);
         let (groups, groups_total) = top(groups(analysis), limit, |group| group.total_ns);
         let (waits, waits_total) = top(waits(analysis), limit, |wait| wait.episodes.total_ns);
+        let (wakes, wakes_total) = top(wakes(analysis), limit, |wake| wake.episodes.total_ns);
+        let mut stuck = stuck(analysis);
+        let stuck_total = stuck.len();
+        stuck.truncate(limit);
         let visible = profile
             .groups
             .iter()
@@ -140,6 +153,10 @@ impl Report {
             groups_total,
             waits,
             waits_total,
+            wakes,
+            wakes_total,
+            stuck,
+            stuck_total,
             longest_polls: longest_polls(analysis, limit),
             quality: profile.quality.clone(),
         }
@@ -267,15 +284,10 @@ fn waits(analysis: &Analysis<'_>) -> Vec<WaitEntry> {
     let entry = |((site, kind), (stats, open_episodes)): ((Option<AwaitSite>, Kind), (Stats, u64))| {
         let (file, line, place) = place_of(analysis, site);
         WaitEntry {
-            function: site.map_or_else(
-                || "(no await stack)".to_owned(),
-                |site| analysis.name(site.function).to_owned(),
-            ),
+            function: function_of(analysis, site),
             file,
             line,
-            awaited: site
-                .and_then(|site| site.awaited)
-                .map(|name| analysis.name(name).to_owned()),
+            awaited: awaited_of(analysis, site),
             kind,
             open_episodes,
             episodes: EpisodeNumbers::of(&stats),
@@ -285,7 +297,19 @@ fn waits(analysis: &Analysis<'_>) -> Vec<WaitEntry> {
     merged.into_iter().map(entry).collect()
 }
 
-fn place_of(analysis: &Analysis<'_>, site: Option<AwaitSite>) -> (String, u32, String) {
+pub(super) fn function_of(analysis: &Analysis<'_>, site: Option<AwaitSite>) -> String {
+    site.map_or_else(
+        || "(no await stack)".to_owned(),
+        |site| analysis.name(site.function).to_owned(),
+    )
+}
+
+pub(super) fn awaited_of(analysis: &Analysis<'_>, site: Option<AwaitSite>) -> Option<String> {
+    let awaited = site.and_then(|site| site.awaited);
+    awaited.map(|name| analysis.name(name).to_owned())
+}
+
+pub(super) fn place_of(analysis: &Analysis<'_>, site: Option<AwaitSite>) -> (String, u32, String) {
     match site.and_then(|site| site.place) {
         Some(place) => (
             analysis.profile.string(place.file).to_owned(),
@@ -322,7 +346,7 @@ fn longest_polls(analysis: &Analysis<'_>, limit: usize) -> Vec<PollEntry> {
 }
 
 impl EpisodeNumbers {
-    fn of(stats: &Stats) -> EpisodeNumbers {
+    pub(super) fn of(stats: &Stats) -> EpisodeNumbers {
         EpisodeNumbers {
             total_ns: stats.total_ns,
             episodes: stats.episodes,

@@ -1,8 +1,9 @@
 //! The report as a stranger reads it, and the JSON that programs read.
 
-use asyncprof_core::profile::Profile;
+use asyncprof_core::profile::{Profile, TaskKind};
+use asyncprof_core::view::testing::ProfileBuilder;
 
-use super::report::{ReportOptions, report, report_json};
+use super::report::{ReportOptions, report, report_json, report_stuck};
 use super::testing;
 
 fn text(profile: &Profile, limit: usize, color: bool) -> String {
@@ -44,6 +45,11 @@ Waits by time
   9.60 s   6.0 %  1,200  8.00 ms  8.00 ms  timer     demo::load::run at demo/load.rs:20 → Interval::poll_tick
   270 ms   0.2 %     90  3.00 ms  3.00 ms  lock      demo::cache::put at demo/cache.rs:12 → Mutex::lock
 
+Who wakes whom by time
+    time  waits     mean  kind      waker → task                                where it waited
+  25.2 s  1,200  21.0 ms  blocking  [blocking task] demo::query → demo::handle  demo::database::lookup at demo/database.rs:33 → JoinHandle::poll
+  9.60 s  1,200  8.00 ms  timer     [timer] → demo::load::run                   at demo/load.rs:20 → Interval::poll_tick
+
 Longest polls
   12.0 ms  at 1.23 s  demo::handle  until the await in demo::cache::put at demo/cache.rs:12
   4.00 ms  at 4.32 s  demo::handle  until the task ended
@@ -68,6 +74,72 @@ fn a_terminal_is_not_driven_by_names() {
     let mut profile = testing::hostile();
     profile.quality.notes.push("bad \u{1b}[2J".to_owned());
     assert!(!text(&profile, 10, false).contains('\u{1b}'));
+}
+
+fn stuck_workers() -> Profile {
+    let mut builder = ProfileBuilder::new();
+    let worker = builder.group("app::work", TaskKind::Task, 3);
+    let main = builder.group("app::main", TaskKind::Root, 1);
+    let lock = builder.stack(&[
+        "tokio::runtime::task::raw::poll",
+        "app::work::{{closure}} @ src/main.rs:12",
+        "app::take::{{closure}} @ src/main.rs:30",
+        "tokio::sync::mutex::Mutex<T>::lock::{{closure}}",
+        "<tokio::sync::batch_semaphore::Acquire as core::future::future::Future>::poll",
+    ]);
+    let join = builder.stack(&[
+        "app::main::{{closure}} @ src/main.rs:5",
+        "<tokio::runtime::task::join::JoinHandle<T> as core::future::future::Future>::poll",
+    ]);
+    builder.open_wait(worker, lock, &[9_000_000_000, 8_000_000_000, 1_000_000]);
+    builder.open_wait(main, join, &[9_500_000_000]);
+    builder.build()
+}
+
+#[test]
+fn what_never_came_back() {
+    let options = ReportOptions {
+        limit: 10,
+        color: false,
+    };
+    let list = |profile: &Profile| {
+        let mut out = Vec::new();
+        report_stuck(profile, &options, &mut out).expect("a report");
+        String::from_utf8(out).expect("UTF-8")
+    };
+    let expected = "\
+./app --port 8080
+recorded 10.0 s · 4 tasks · 26.5 s of task time · tokio 1.54.1
+
+Still waiting when the recording ended: 4 tasks
+
+  1 × [root task] app::main for 9.50 s [join]
+      app::main at src/main.rs:5
+      tokio::runtime::task::join::JoinHandle::poll
+
+  3 × app::work for up to 9.00 s [lock]
+      app::work at src/main.rs:12
+      app::take at src/main.rs:30
+      tokio::sync::mutex::Mutex::lock
+";
+    let text = list(&stuck_workers());
+    assert_eq!(text, expected, "\n{text}");
+    assert!(list(&testing::service()).ends_with("No task was still waiting when the recording ended.\n"));
+}
+
+#[test]
+fn waits_of_half_a_recording_are_warned_of() {
+    let text = text(&stuck_workers(), 10, false);
+    let warning = "\
+Warning: 2 tasks have waited at app::take at src/main.rs:30 → Mutex::lock for more than half of the recording \
+(longest 9.00 s); see `asyncprof report --stuck`
+";
+    assert!(text.contains(warning), "{text}");
+    assert_eq!(
+        text.matches("Warning").count(),
+        1,
+        "a main task that waits for others is no news: {text}"
+    );
 }
 
 #[test]
@@ -106,6 +178,15 @@ fn json_numbers_are_exact() {
     assert_eq!(json["waits"][0]["kind"], "io");
     assert_eq!(json["waits"][0]["line"], 27);
     assert_eq!(json["waits"].as_array().map(Vec::len), Some(3));
+    let pair = &json["wakes"][0];
+    assert_eq!(pair["waker"]["source"], "task");
+    assert_eq!(pair["waker"]["name"], "[blocking task] demo::query");
+    assert_eq!(
+        (&pair["task"], &pair["line"]),
+        (&"demo::handle".into(), &33.into())
+    );
+    assert_eq!(pair["total_ns"], 25_200_000_000_u64);
+    assert_eq!(json["wakes"][1]["waker"]["source"], "timer");
     let states: u64 = json["states"]
         .as_array()
         .expect("states")

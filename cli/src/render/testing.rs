@@ -75,7 +75,13 @@ pub(crate) fn service() -> Profile {
     builder.row(query, none, State::Running, 1200, 20 * MS);
     builder.row(connection, read, State::Waiting, 1240, 24 * MS);
     builder.row(connection, read, State::Running, 1240, 85 * US);
-    builder.row(load, tick, State::Waiting, 1200, 8 * MS);
+    let fired = builder.stack(&[
+        "clone3",
+        "tokio::runtime::scheduler::multi_thread::worker::run",
+        "tokio::runtime::time::Driver::process_at_time",
+    ]);
+    let fired = builder.waker(Waker::Thread { stack: fired });
+    builder.row(load, tick, State::Waiting, 1200, 8 * MS).waker = fired;
     builder.row(load, tick, State::Running, 1200, 30 * US);
     builder
         .row(root, done, State::Waiting, 1, 9_900 * MS)

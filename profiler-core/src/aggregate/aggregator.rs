@@ -161,12 +161,14 @@ impl Aggregator {
             self.process_ended(process, at_ns);
         }
         let longest_polls = self.tally.longest_polls();
+        let open_waits = self.tally.open_waits();
         let (rows, wakers) = self.tally.rows.finish();
         RawProfile {
             rows,
             wakers,
             groups: self.tally.groups,
             longest_polls,
+            open_waits,
             table_stacks: self.table_stacks,
             nested_tables: self.nested_tables,
             counts: self.tally.counts,

@@ -15,5 +15,5 @@ mod tests;
 mod threads;
 
 pub use aggregator::Aggregator;
-pub use raw::{Counts, RawGroup, RawGroupId, RawLongPoll, RawProfile, RawStack, TableId};
+pub use raw::{Counts, RawGroup, RawGroupId, RawLongPoll, RawOpenWait, RawProfile, RawStack, TableId};
 pub use rows::{RawRow, RawWaker, RawWakerId, WINDOW_NS};

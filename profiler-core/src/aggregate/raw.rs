@@ -56,6 +56,15 @@ pub struct RawLongPoll {
     pub stack: u32,
 }
 
+/// Tasks still waiting at the end, as in [`OpenWait`](crate::profile::OpenWait).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawOpenWait {
+    pub group: RawGroupId,
+    pub stack: RawStack,
+    pub tasks: u64,
+    pub oldest_ns: Vec<u64>,
+}
+
 /// What was counted on the way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -77,6 +86,8 @@ pub struct RawProfile {
     pub groups: Vec<RawGroup>,
     /// Per group, at most [`LONGEST_POLLS`](crate::profile::LONGEST_POLLS) each.
     pub longest_polls: Vec<RawLongPoll>,
+    /// In a fixed order.
+    pub open_waits: Vec<RawOpenWait>,
     /// Per (process, table): the stack at its first poll, below that poll.
     pub table_stacks: HashMap<(u32, TableId), RawStack>,
     /// Tables in whose polls other tables were first polled, with the stack that did it: runtimes' workers.

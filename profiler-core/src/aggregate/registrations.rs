@@ -56,6 +56,13 @@ impl Registrations {
         }
     }
 
+    /// Where a waker was left first; 0 if nowhere.
+    pub(super) fn first_stack(&self) -> u32 {
+        self.as_slice()
+            .first()
+            .map_or(0, |registration| registration.stack)
+    }
+
     /// The stack of the registration with this very tag; None if there is none, or if the tag was given out
     /// twice and the two have different stacks.
     pub(super) fn tagged(&self, tag: u16) -> Option<u32> {

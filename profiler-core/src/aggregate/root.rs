@@ -94,7 +94,13 @@ impl Root {
         tally.rows.probe.ended(self.group, at_ns.max(self.since_ns));
         let (tag, waker) = (0, RawWakerId::default());
         match self.now {
-            Now::Waiting => self.charge_wait(tally, at_ns, Wake { tag, waker }, open),
+            Now::Waiting => {
+                if open {
+                    let stack = self.registrations.first_stack();
+                    tally.still_waiting(self.group, stack, at_ns.saturating_sub(self.since_ns));
+                }
+                self.charge_wait(tally, at_ns, Wake { tag, waker }, open);
+            }
             Now::Running => self.charge(tally, State::Running, 0, waker, at_ns, open),
             Now::Lost => self.charge(tally, State::Lost, 0, waker, at_ns, open),
         }

@@ -2,12 +2,12 @@
 //! number of distinct places in the program, never the number of tasks or polls.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
 
-use super::raw::{Counts, RawGroup, RawGroupId, RawLongPoll, RawStack, TableId};
+use super::raw::{Counts, RawGroup, RawGroupId, RawLongPoll, RawOpenWait, RawStack, TableId};
 use super::rows::Rows;
 use crate::event::Outcome;
-use crate::profile::LONGEST_POLLS;
+use crate::profile::{LONGEST_POLLS, OLDEST_WAITS};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum GroupKey {
@@ -28,6 +28,10 @@ pub(super) struct Tally {
     pub(super) groups: Vec<RawGroup>,
     group_index: HashMap<GroupKey, RawGroupId>,
     longest_polls: HashMap<RawGroupId, BinaryHeap<Reverse<RawLongPoll>>>,
+    /// Tasks by group and the number of the stack.
+    open_waits: BTreeMap<(RawGroupId, u32), u64>,
+    /// The longest of them: (ns, where).
+    oldest_waits: BinaryHeap<Reverse<(u64, (RawGroupId, u32))>>,
 }
 
 impl Tally {
@@ -63,9 +67,12 @@ impl Tally {
         self.groups[group.group as usize].table
     }
 
-    /// A task of the group has ended like this.
+    /// A task of the group has ended like this. No more end than were seen, whatever a damaged ring says.
     pub(super) fn ended(&mut self, group: RawGroupId, outcome: Outcome) {
         let counts = &mut self.groups[group.group as usize];
+        if counts.completed + counts.panicked + counts.cancelled >= counts.tasks {
+            return;
+        }
         match outcome {
             Outcome::Ready => counts.completed += 1,
             Outcome::Panicked => counts.panicked += 1,
@@ -84,6 +91,37 @@ impl Tally {
         {
             *shortest = Reverse(poll);
         }
+    }
+
+    /// A task of the group still waits there when all ends.
+    pub(super) fn still_waiting(&mut self, group: RawGroupId, stack: u32, waited_ns: u64) {
+        *self.open_waits.entry((group, stack)).or_default() += 1;
+        let wait = (waited_ns, (group, stack));
+        if self.oldest_waits.len() < OLDEST_WAITS {
+            self.oldest_waits.push(Reverse(wait));
+        } else if let Some(mut youngest) = self.oldest_waits.peek_mut()
+            && youngest.0 < wait
+        {
+            *youngest = Reverse(wait);
+        }
+    }
+
+    pub(super) fn open_waits(&mut self) -> Vec<RawOpenWait> {
+        let mut ages: HashMap<(RawGroupId, u32), Vec<u64>> = HashMap::new();
+        // Ascending by `Reverse`: longest first.
+        for Reverse((waited_ns, place)) in std::mem::take(&mut self.oldest_waits).into_sorted_vec() {
+            ages.entry(place).or_default().push(waited_ns);
+        }
+        let entry = |(place, tasks): ((RawGroupId, u32), u64)| RawOpenWait {
+            group: place.0,
+            stack: RawStack::new(place.0.process, place.1),
+            tasks,
+            oldest_ns: ages.remove(&place).unwrap_or_default(),
+        };
+        std::mem::take(&mut self.open_waits)
+            .into_iter()
+            .map(entry)
+            .collect()
     }
 
     pub(super) fn longest_polls(&mut self) -> Vec<RawLongPoll> {

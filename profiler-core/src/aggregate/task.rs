@@ -199,17 +199,22 @@ impl Task {
                 self.registrations.clear();
                 self.end_of_poll(tally, at_ns);
             }
-            _ => self.charge_now(tally, at_ns, open),
+            _ => {
+                if open && matches!(self.now, Now::Waiting) {
+                    let stack = self.registrations.first_stack();
+                    tally.still_waiting(self.group, stack, at_ns.saturating_sub(self.since_ns));
+                }
+                self.charge_now(tally, at_ns, open);
+            }
         }
     }
 
     fn end_of_poll(&mut self, tally: &mut Tally, at_ns: u64) {
-        let left_at = self.registrations.as_slice().first();
         tally.polled(RawLongPoll {
             duration_ns: at_ns.saturating_sub(self.since_ns),
             started_ns: self.since_ns,
             group: self.group,
-            stack: left_at.map_or(0, |registration| registration.stack),
+            stack: self.registrations.first_stack(),
         });
         self.charge_now(tally, at_ns, false);
     }

@@ -58,11 +58,12 @@ fn tables(sizes: Sizes) -> impl Strategy<Value = Profile> {
         vec(waker(sizes), exactly(sizes.wakers - 1)),
         vec(row(sizes), 0..12),
         vec(long_poll(sizes), 0..4),
+        vec(open_wait(sizes), 0..4),
     );
     (described, named, measured).prop_map(|(described, named, measured)| {
         let (meta, quality, processes, modules) = described;
         let (strings, frames, stacks) = named;
-        let (groups, wakers, rows, longest_polls) = measured;
+        let (groups, wakers, rows, longest_polls, open_waits) = measured;
         let mut profile = Profile {
             meta,
             quality,
@@ -72,6 +73,7 @@ fn tables(sizes: Sizes) -> impl Strategy<Value = Profile> {
             groups,
             rows,
             longest_polls,
+            open_waits,
             ..Profile::empty()
         };
         profile.strings.extend(strings);
@@ -237,4 +239,17 @@ fn long_poll(sizes: Sizes) -> impl Strategy<Value = LongPoll> {
             duration_ns: duration_ns.into(),
         },
     )
+}
+
+fn open_wait(sizes: Sizes) -> impl Strategy<Value = OpenWait> {
+    let ages = vec(0..=u64::from(WINDOWS) * WINDOW_NS, 0..5);
+    (0..sizes.groups, 0..sizes.stacks, any::<u32>(), ages).prop_map(|(group, stack, more, mut oldest_ns)| {
+        oldest_ns.sort_unstable_by(|a, b| b.cmp(a));
+        OpenWait {
+            group: GroupId(group),
+            stack: StackId(stack),
+            tasks: oldest_ns.len() as u64 + u64::from(more) + 1,
+            oldest_ns,
+        }
+    })
 }

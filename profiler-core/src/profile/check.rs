@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::model::{Function, Group, LONGEST_POLLS, Profile, Row, StackId, StringId, Waker};
+use super::model::{Function, Group, LONGEST_POLLS, OLDEST_WAITS, Profile, Row, StackId, StringId, Waker};
 
 /// The first place where a profile contradicts itself.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -52,7 +52,8 @@ impl Profile {
             .enumerate()
             .try_for_each(|(at, row)| self.check_row(at, row))?;
         self.check_totals()?;
-        self.check_longest_polls()
+        self.check_longest_polls()?;
+        self.check_open_waits()
     }
 
     fn check_frames(&self) -> Checked {
@@ -156,6 +157,30 @@ impl Profile {
             self.check_stack(owner, poll.stack)?;
             ensure(poll.started_ns.checked_add(poll.duration_ns).is_some(), || {
                 format!("longest poll {at} ends after the end of time")
+            })?;
+        }
+        Ok(())
+    }
+
+    fn check_open_waits(&self) -> Checked {
+        let waits = || self.open_waits.iter();
+        ensure(checked_sum(waits().map(|wait| wait.tasks)), || {
+            "its open waits do not fit into 64 bits".into()
+        })?;
+        ensure(
+            waits().map(|wait| wait.oldest_ns.len()).sum::<usize>() <= OLDEST_WAITS,
+            || format!("it lists more than {OLDEST_WAITS} oldest waits"),
+        )?;
+        for (at, wait) in waits().enumerate() {
+            let owner = || format!("open wait {at}");
+            within(owner, "group", wait.group.index(), self.groups.len())?;
+            self.check_stack(owner, wait.stack)?;
+            ensure(wait.tasks > 0, || format!("open wait {at} is nobody's"))?;
+            ensure(wait.oldest_ns.len() as u64 <= wait.tasks, || {
+                format!("open wait {at} has more ages than tasks")
+            })?;
+            ensure(wait.oldest_ns.is_sorted_by(|a, b| a >= b), || {
+                format!("open wait {at} has ages out of order")
             })?;
         }
         Ok(())

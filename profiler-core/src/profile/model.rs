@@ -68,10 +68,15 @@ pub struct Profile {
     pub rows: Vec<Row>,
     /// Longest first, at most [`LONGEST_POLLS`].
     pub longest_polls: Vec<LongPoll>,
+    /// Where tasks were still waiting when the recording, or their process, ended.
+    pub open_waits: Vec<OpenWait>,
 }
 
 /// How many single polls a profile remembers by themselves.
 pub const LONGEST_POLLS: usize = 64;
+
+/// How many single open waits a profile remembers by themselves.
+pub const OLDEST_WAITS: usize = 1000;
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Meta {
@@ -230,6 +235,29 @@ pub struct LongPoll {
     /// Offset from the start of the recording.
     pub started_ns: u64,
     pub duration_ns: u64,
+}
+
+/// Tasks of one group that were still waiting at one place at the end. A task that waits for several things at once
+/// counts where it registered first.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct OpenWait {
+    pub group: GroupId,
+    pub stack: StackId,
+    /// At least one.
+    pub tasks: u64,
+    /// How long those had waited that had waited longest, longest first. Those of all entries together are the
+    /// [`OLDEST_WAITS`] oldest of the recording.
+    pub oldest_ns: Vec<u64>,
+}
+
+impl Waker {
+    /// The stack of the wake; the empty one where it was not seen.
+    pub fn stack(self) -> StackId {
+        match self {
+            Waker::Unknown => StackId::default(),
+            Waker::Task { stack, .. } | Waker::Thread { stack } => stack,
+        }
+    }
 }
 
 impl Profile {

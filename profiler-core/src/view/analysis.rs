@@ -4,8 +4,9 @@ use super::activity::Activity;
 use super::category::Category;
 use super::functions::{Call, Functions, NameId, Names, Place};
 use super::kind::{Kind, Rules, decide};
-use super::path::{kind_of_await, kind_of_wake};
-use crate::profile::{GroupId, Profile, Row, StackId, State, TaskKind, Waker};
+use super::path::{kind_of_await, kind_of_wake, visible};
+use super::source::{WakeSource, source_of};
+use crate::profile::{GroupId, Profile, Row, StackId, State, TaskKind, Waker, WakerId};
 
 /// What every picture and table starts from.
 pub struct Analysis<'a> {
@@ -13,16 +14,23 @@ pub struct Analysis<'a> {
     pub(super) functions: Functions,
     /// Parallel to `profile.rows`.
     activities: Vec<Activity>,
+    /// Parallel to `profile.wakers`.
+    sources: Vec<Option<WakeSource>>,
 }
 
 impl<'a> Analysis<'a> {
     pub fn new(profile: &'a Profile, rules: &Rules) -> Analysis<'a> {
         let functions = Functions::of(profile, rules);
         let activities = activities(profile, &functions, rules);
+        let wakers = profile.wakers.iter();
+        let sources = wakers
+            .map(|&waker| source_of(profile, &functions, waker))
+            .collect();
         Analysis {
             profile,
             functions,
             activities,
+            sources,
         }
     }
 
@@ -52,6 +60,19 @@ impl<'a> Analysis<'a> {
         }
     }
 
+    /// Who ended the waits of this waker; none if that was not seen.
+    pub fn wake_source(&self, waker: WakerId) -> Option<WakeSource> {
+        self.sources[waker.index()]
+    }
+
+    /// The app's innermost function on the stack of the wake.
+    pub fn wake_site(&self, waker: WakerId) -> Option<NameId> {
+        let stack = self.profile.wakers[waker.index()].stack();
+        let calls = self.calls(stack);
+        let own = calls.iter().rfind(|call| call.category == Category::App);
+        own.map(|call| call.name)
+    }
+
     pub fn name(&self, id: NameId) -> &str {
         self.functions.names.text(id)
     }
@@ -62,6 +83,12 @@ impl<'a> Analysis<'a> {
 
     pub(super) fn calls(&self, stack: StackId) -> Vec<Call> {
         self.functions.stack(self.profile, stack).collect()
+    }
+
+    /// The functions of an await stack that are shown, root first, each with its line where known.
+    pub fn await_stack(&self, stack: StackId) -> Vec<(NameId, Option<Place>)> {
+        let shown = visible(&self.functions, &self.calls(stack), false);
+        shown.iter().map(|frame| (frame.name, frame.place)).collect()
     }
 
     /// Where the stack's await is: the app's innermost function and what it calls; between a library's first

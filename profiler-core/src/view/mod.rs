@@ -9,6 +9,7 @@ pub mod kind;
 mod kind_table;
 pub mod names;
 mod path;
+mod source;
 #[doc(hidden)]
 pub mod testing;
 mod tree;
@@ -21,4 +22,5 @@ pub use category::Category;
 pub use functions::{NameId, Place};
 pub use groups::name_groups;
 pub use kind::{Kind, Rule, Rules};
+pub use source::WakeSource;
 pub use tree::{By, CallTree, FrameKind, MAX_PLACES, Node, NodeId, TaskKindOrd, TreeOptions};

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use crate::profile::{
-    Frame, Function, Group, GroupId, LongPoll, Process, ProcessId, Profile, Row, StackId, State, Stats,
-    StringId, TaskKind, Waker, WakerId,
+    Frame, Function, Group, GroupId, LongPoll, OpenWait, Process, ProcessId, Profile, Row, StackId, State,
+    Stats, StringId, TaskKind, Waker, WakerId,
 };
 
 /// A profile in the making: one process, no groups, the empty string and stack in place.
@@ -133,6 +133,23 @@ impl ProfileBuilder {
             stack,
             started_ns,
             duration_ns,
+        });
+    }
+
+    /// Tasks still waiting at the end, with how long they have; also as a row.
+    pub fn open_wait(&mut self, group: GroupId, stack: StackId, waited_ns: &[u64]) {
+        let mut oldest_ns = waited_ns.to_vec();
+        oldest_ns.sort_unstable_by(|a, b| b.cmp(a));
+        let tasks = oldest_ns.len() as u64;
+        let row = self.row(group, stack, State::Waiting, 0, 0);
+        oldest_ns.iter().for_each(|&ns| row.stats.add(ns));
+        row.windows = vec![(0, row.stats.total_ns)];
+        row.open_episodes = tasks;
+        self.profile.open_waits.push(OpenWait {
+            group,
+            stack,
+            tasks,
+            oldest_ns,
         });
     }
 

@@ -1,7 +1,8 @@
 //! The call tree: all rows of a profile merged by what is shown of their stacks.
 //!
 //! A row's path is [process, if there are several] → group → frames → state. Every row counts at the end of
-//! its path exactly once, so the root's total is the sum of the rows.
+//! its path exactly once, so the root's total is the sum of the rows. By wake, the state is a separator, and the
+//! stack of the wake follows upside down: → who called wake → … → the task, driver or thread that it was.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,7 +12,8 @@ use super::category::Category;
 use super::functions::{NameId, Names, Place};
 use super::kind::Kind;
 use super::path::{Shown, visible};
-use crate::profile::{GroupId, Row, StackId, Stats, TaskKind};
+use super::source::WakeSource;
+use crate::profile::{GroupId, Row, StackId, Stats, TaskKind, Waker, WakerId};
 
 /// Which rows count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,12 +24,15 @@ pub enum By {
     Io,
     Sched,
     Cpu,
+    /// Waits of which is known who ended them, with the stack of the wake.
+    Wake,
 }
 
 impl By {
-    pub fn selects(self, activity: Activity) -> bool {
+    pub fn selects(self, row: &Row, activity: Activity) -> bool {
         match self {
             By::Wall => true,
+            By::Wake => matches!(activity, Activity::Waiting(_)) && row.waker != WakerId::default(),
             By::Wait => matches!(activity, Activity::Waiting(_)),
             By::Io => activity == Activity::Waiting(Kind::Io),
             By::Sched => activity == Activity::Scheduled,
@@ -53,6 +58,10 @@ pub enum FrameKind {
     Group(TaskKindOrd),
     Function(Category),
     State(Activity),
+    /// Between a wait of this activity and the wake that ended it.
+    WokenBy(Activity),
+    /// What woke, if it was no task.
+    Source(WakeSource),
 }
 
 /// [`TaskKind`] in a fixed order.
@@ -140,6 +149,16 @@ struct Step {
     place: Option<Place>,
 }
 
+impl Step {
+    fn of(frame: &Shown) -> Step {
+        Step {
+            name: frame.name,
+            kind: FrameKind::Function(frame.category),
+            place: frame.place,
+        }
+    }
+}
+
 struct Builder<'a, 'p> {
     analysis: &'a Analysis<'p>,
     options: TreeOptions,
@@ -173,7 +192,7 @@ impl<'a, 'p> Builder<'a, 'p> {
         let analysis = self.analysis;
         let selected: Vec<(&Row, Activity)> = analysis
             .rows(self.options.show_runtime)
-            .filter(|&(_, activity)| self.options.by.selects(activity))
+            .filter(|&(row, activity)| self.options.by.selects(row, activity))
             .collect();
         let mut processes: Vec<_> = selected
             .iter()
@@ -193,39 +212,81 @@ impl<'a, 'p> Builder<'a, 'p> {
     }
 
     fn path(&mut self, row: &Row, activity: Activity, with_process: bool) -> Vec<Step> {
-        let mut path = self.group_path(row.group, with_process);
-        let frames = self.stacks.entry(row.stack).or_insert_with(|| {
-            visible(
-                &self.analysis.functions,
-                &self.analysis.calls(row.stack),
-                self.options.show_runtime,
-            )
-        });
-        let mut frames = frames.iter().peekable();
+        let mut path = self.task_path(row.group, row.stack, with_process);
+        if self.options.by == By::Wake {
+            path.push(self.step("-- woken by --", FrameKind::WokenBy(activity)));
+            path.extend(self.wake_path(row.waker, with_process));
+        } else {
+            path.push(self.step(&format!("[{}]", activity.name()), FrameKind::State(activity)));
+        }
+        path
+    }
+
+    fn step(&mut self, name: &str, kind: FrameKind) -> Step {
+        let name = self.tree.names.id(name);
+        Step {
+            name,
+            kind,
+            place: None,
+        }
+    }
+
+    /// The group, then the frames of the stack.
+    fn task_path(&mut self, group: GroupId, stack: StackId, with_process: bool) -> Vec<Step> {
+        let mut path = self.group_path(group, with_process);
+        let name = self
+            .analysis
+            .profile
+            .string(self.analysis.profile.group(group).name);
+        let show_runtime = self.options.show_runtime;
+        let analysis = self.analysis;
+        let mut frames = self.frames(stack).iter().peekable();
         // A task is often named after its outermost function: one frame says both.
         if let (Some(group), Some(first)) = (path.last_mut(), frames.peek())
-            && !self.options.show_runtime
-            && self
-                .analysis
-                .profile
-                .string(self.analysis.profile.group(row.group).name)
-                == self.analysis.name(first.name)
+            && !show_runtime
+            && name == analysis.name(first.name)
         {
             group.place = first.place;
             frames.next();
         }
-        path.extend(frames.map(|frame| Step {
-            name: frame.name,
-            kind: FrameKind::Function(frame.category),
-            place: frame.place,
-        }));
-        let state = self.tree.names.id(&format!("[{}]", activity.name()));
-        path.push(Step {
-            name: state,
-            kind: FrameKind::State(activity),
-            place: None,
-        });
+        path.extend(frames.map(Step::of));
         path
+    }
+
+    /// From the function that called wake outwards.
+    fn wake_path(&mut self, waker: WakerId, with_process: bool) -> Vec<Step> {
+        let mut path = match (
+            self.analysis.profile.wakers[waker.index()],
+            self.analysis.wake_source(waker),
+        ) {
+            (Waker::Task { group, stack }, _) => self.task_path(group, stack, with_process),
+            (waker, source) => {
+                let source = source.unwrap_or(WakeSource::Thread);
+                let mut path = vec![self.step(source.name(), FrameKind::Source(source))];
+                path.extend(self.frames(waker.stack()).iter().map(Step::of));
+                path
+            }
+        };
+        let show_runtime = self.options.show_runtime;
+        path.retain(|step| match step.kind {
+            // The waiting task is of the same one.
+            FrameKind::Process => false,
+            // That a driver wakes by its own functions is what its name says.
+            FrameKind::Function(Category::Runtime | Category::Plumbing) => show_runtime,
+            _ => true,
+        });
+        path.reverse();
+        path
+    }
+
+    fn frames(&mut self, stack: StackId) -> &[Shown] {
+        self.stacks.entry(stack).or_insert_with(|| {
+            visible(
+                &self.analysis.functions,
+                &self.analysis.calls(stack),
+                self.options.show_runtime,
+            )
+        })
     }
 
     fn group_path(&mut self, id: GroupId, with_process: bool) -> Vec<Step> {

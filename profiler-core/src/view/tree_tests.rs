@@ -158,6 +158,75 @@ fn everything_with_the_runtime() {
 }
 
 #[test]
+fn a_wait_stands_on_who_ended_it() {
+    let mut builder = ProfileBuilder::new();
+    let consumer = builder.group("app::consume", TaskKind::Task, 1);
+    let producer = builder.group("app::produce", TaskKind::Task, 1);
+    let receive = builder.stack(&[
+        "tokio::runtime::task::raw::poll",
+        "app::consume::{{closure}}",
+        "app::next::{{closure}}",
+        "tokio::sync::mpsc::bounded::Receiver<T>::recv::{{closure}}",
+    ]);
+    let send = builder.stack(&[
+        "app::produce::{{closure}} @ src/main.rs:9",
+        "app::publish::{{closure}}",
+        "tokio::sync::mpsc::bounded::Sender<T>::send::{{closure}}",
+        "tokio::sync::task::atomic_waker::AtomicWaker::wake",
+    ]);
+    let fire = builder.stack(&["clone3", "tokio::runtime::time::Driver::process_at_time"]);
+    let by_task = builder.waker(Waker::Task {
+        group: producer,
+        stack: send,
+    });
+    let by_timer = builder.waker(Waker::Thread { stack: fire });
+    builder.row(consumer, receive, State::Waiting, 1, 70).waker = by_task;
+    builder.row(consumer, receive, State::Waiting, 1, 30).waker = by_timer;
+    builder.row(consumer, receive, State::Waiting, 1, 900);
+    builder.row(consumer, receive, State::Scheduled, 1, 5).waker = by_task;
+    let profile = builder.build();
+    let by_wake = |inverted| {
+        let by = By::Wake;
+        outline(
+            &profile,
+            TreeOptions {
+                by,
+                inverted,
+                ..Default::default()
+            },
+        )
+    };
+    let expected = "\
+all 100
+  app::consume 100
+    app::next 100
+      tokio::sync::mpsc::bounded::Receiver::recv 100
+        -- woken by -- 100
+          tokio::sync::mpsc::bounded::Sender::send 70
+            app::publish 70
+              app::produce 70
+          [timer] 30
+";
+    assert_eq!(by_wake(false), expected);
+    let expected = "\
+all 100
+  app::produce 70
+    app::publish 70
+      tokio::sync::mpsc::bounded::Sender::send 70
+        -- woken by -- 70
+          tokio::sync::mpsc::bounded::Receiver::recv 70
+            app::next 70
+              app::consume 70
+  [timer] 30
+    -- woken by -- 30
+      tokio::sync::mpsc::bounded::Receiver::recv 30
+        app::next 30
+          app::consume 30
+";
+    assert_eq!(by_wake(true), expected);
+}
+
+#[test]
 fn several_processes_are_told_apart() {
     let mut builder = ProfileBuilder::new();
     let second = builder.process("/usr/bin/other");
@@ -240,9 +309,19 @@ fn any_profile() -> impl Strategy<Value = Profile> {
             .iter()
             .map(|stack| builder.stack(&stack.iter().map(|&at| FUNCTIONS[at]).collect::<Vec<_>>()))
             .collect();
+        let wakers = [
+            Default::default(),
+            builder.waker(Waker::Task {
+                group: GroupId(2),
+                stack: stacks[0],
+            }),
+            builder.waker(Waker::Thread { stack: stacks[1] }),
+        ];
         for (group, stack, state, episodes, ns) in rows {
             let state = [State::Running, State::Scheduled, State::Waiting, State::Lost][state];
-            builder.row(GroupId(group), stacks[stack], state, episodes, ns);
+            builder
+                .row(GroupId(group), stacks[stack], state, episodes, ns)
+                .waker = wakers[ns as usize % wakers.len()];
         }
         builder.build()
     })
@@ -250,11 +329,11 @@ fn any_profile() -> impl Strategy<Value = Profile> {
 
 proptest! {
     #[test]
-    fn widths_add_up(profile in any_profile(), show_runtime: bool, inverted: bool, by in 0..5_usize) {
-        let by = [By::Wall, By::Wait, By::Io, By::Sched, By::Cpu][by];
+    fn widths_add_up(profile in any_profile(), show_runtime: bool, inverted: bool, by in 0..6_usize) {
+        let by = [By::Wall, By::Wait, By::Io, By::Sched, By::Cpu, By::Wake][by];
         let analysis = Analysis::new(&profile, &Rules::default());
         let tree = CallTree::new(&analysis, &TreeOptions { by, show_runtime, inverted });
-        let selected = || analysis.rows(show_runtime).filter(|(_, activity)| by.selects(*activity));
+        let selected = || analysis.rows(show_runtime).filter(|(row, activity)| by.selects(row, *activity));
         prop_assert_eq!(tree.root().stats.total_ns, selected().map(|(row, _)| row.stats.total_ns).sum::<u64>());
         prop_assert_eq!(tree.root().stats.episodes, selected().map(|(row, _)| row.stats.episodes).sum::<u64>());
         for node in &tree.nodes {

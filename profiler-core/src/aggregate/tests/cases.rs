@@ -3,7 +3,7 @@
 use super::{Timed, aggregate, event};
 use crate::aggregate::aggregator::Aggregator;
 use crate::event::{Kind, Outcome};
-use crate::profile::{LONGEST_POLLS, State};
+use crate::profile::{LONGEST_POLLS, OLDEST_WAITS, State};
 
 const TASK: u64 = 0x1000;
 
@@ -164,4 +164,54 @@ fn many_short_tasks_take_no_more_room_than_one() {
     assert_eq!((profile.groups.len(), profile.rows.len()), (1, 2));
     assert_eq!(profile.groups[0].completed, 100_000);
     assert_eq!(profile.longest_polls.len(), LONGEST_POLLS);
+}
+
+#[test]
+fn what_waits_at_the_end_is_told_by_place_and_age() {
+    let events = [
+        spawn(0, 0, 9),
+        start(0, 10, 1),
+        await_at(0, 11, 1, 7),
+        await_at(0, 12, 2, 8),
+        end(0, 30, Outcome::Pending),
+    ];
+    let (profile, _) = aggregate(events, 100);
+    let [wait] = &profile.open_waits[..] else {
+        panic!("{:?}", profile.open_waits);
+    };
+    assert_eq!(
+        (wait.stack.number, wait.tasks),
+        (7, 1),
+        "where it registered first"
+    );
+    assert_eq!(wait.oldest_ns, [70]);
+    let woken = events.into_iter().chain([wake(1, 40, 1)]);
+    assert_eq!(
+        aggregate(woken, 100).0.open_waits,
+        [],
+        "it does not wait any more"
+    );
+}
+
+#[test]
+fn of_many_that_wait_at_the_end_the_oldest_are_remembered() {
+    let mut aggregator = Aggregator::new();
+    let many = 2 * OLDEST_WAITS as u64;
+    aggregator.event(0, 0, event(Kind::ThreadStart, 0, 0, 0), |_| 0);
+    for at in 0..many {
+        let task = 0x1000 + at * 0x100;
+        aggregator.event(0, at, event(Kind::PollStart, task, 0, at + 1), |_| 0);
+        aggregator.event(0, at, event(Kind::Await, task, 1, 7), |_| 0);
+        aggregator.event(
+            0,
+            at,
+            event(Kind::PollEnd, task, Outcome::Pending as u16, 0),
+            |_| 0,
+        );
+    }
+    let profile = aggregator.finish(many);
+    let waits = &profile.open_waits;
+    assert_eq!(waits.iter().map(|wait| wait.tasks).collect::<Vec<_>>(), [many]);
+    let oldest: Vec<u64> = (0..OLDEST_WAITS as u64).map(|at| many - at).collect();
+    assert_eq!(waits[0].oldest_ns, oldest);
 }
