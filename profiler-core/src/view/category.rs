@@ -269,7 +269,7 @@ mod tests {
             ("tokio::runtime::task::join::JoinHandle<T>::poll", "", Library),
             (
                 "tokio::time::sleep::Sleep::poll",
-                "/home/u/work/tokio/src/time/sleep.rs",
+                "/home/user/tokio/src/time/sleep.rs",
                 Library,
             ),
             ("tokio::task::coop::poll_proceed", "", Plumbing),
