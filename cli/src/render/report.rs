@@ -303,16 +303,16 @@ fn polls(report: &Report) -> Vec<Vec<Cell>> {
 /// One line: what is missing, or that nothing is.
 fn quality(quality: &Quality) -> String {
     let mut gaps = Vec::new();
-    for (count, what) in [
-        (quality.events_lost, "events lost (buffer full)"),
-        (quality.threads_lost, "threads without a buffer"),
-        (quality.stacks_lost, "stacks lost"),
-        (quality.tasks_seen_late, "tasks first seen after their spawn"),
-        (quality.wakes_unseen, "wakes unseen"),
-        (quality.waits_split, "waits split over several branches"),
+    for (count, what, how) in [
+        (quality.events_lost, "event", "lost (buffer full)"),
+        (quality.threads_lost, "thread", "without a buffer"),
+        (quality.stacks_lost, "stack", "lost"),
+        (quality.tasks_seen_late, "task", "first seen after the spawn"),
+        (quality.wakes_unseen, "wake", "unseen"),
+        (quality.waits_split, "wait", "split over several branches"),
     ] {
         if count > 0 {
-            gaps.push(format!("{} {what}", units::count(count)));
+            gaps.push(format!("{} {how}", units::counted(count, what)));
         }
     }
     if quality.frames_unsymbolised > 0 {
