@@ -50,8 +50,14 @@ pub(super) fn task_kinds(profile: &mut Profile, raw: &RawProfile, stacks: &HashM
             *waker = Waker::Thread { stack };
         }
     }
-    let is_worker = |group: GroupId| profile.groups[group.index()].kind == TaskKind::Worker;
-    profile.longest_polls.retain(|poll| !is_worker(poll.group));
+    // A blocking closure is one long poll by design, a worker's loop even more so: they would take all places.
+    let is_long_by_design = |group: GroupId| {
+        let kind = profile.groups[group.index()].kind;
+        matches!(kind, TaskKind::Worker | TaskKind::Blocking)
+    };
+    profile
+        .longest_polls
+        .retain(|poll| !is_long_by_design(poll.group));
     profile
         .longest_polls
         .sort_by_key(|poll| (std::cmp::Reverse(poll.duration_ns), poll.started_ns));

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use asyncprof_core::profile::{Profile, Quality, Stats, TaskKind};
+use asyncprof_core::profile::{Quality, Stats, TaskKind};
 use asyncprof_core::view::{Activity, Analysis, AwaitSite, Kind, Shares};
 use serde::Serialize;
 
@@ -321,14 +321,6 @@ pub(super) fn place_of(analysis: &Analysis<'_>, site: Option<AwaitSite>) -> (Str
 }
 
 fn longest_polls(analysis: &Analysis<'_>, limit: usize) -> Vec<PollEntry> {
-    let profile: &Profile = analysis.profile;
-    let shown = profile.longest_polls.iter().filter(|poll| {
-        // A blocking closure is one long poll by design, a worker loop even more so.
-        !matches!(
-            profile.group(poll.group).kind,
-            TaskKind::Worker | TaskKind::Blocking
-        )
-    });
     let entry = |poll: &asyncprof_core::profile::LongPoll| {
         let site = analysis.await_site(poll.stack);
         let (file, line, place) = place_of(analysis, site);
@@ -342,7 +334,8 @@ fn longest_polls(analysis: &Analysis<'_>, limit: usize) -> Vec<PollEntry> {
             place,
         }
     };
-    shown.take(limit).map(entry).collect()
+    let polls = analysis.profile.longest_polls.iter();
+    polls.take(limit).map(entry).collect()
 }
 
 impl EpisodeNumbers {
