@@ -96,6 +96,7 @@ fn default_title(by: By) -> &'static str {
         By::Sched => "Where tasks wait for a worker",
         By::Cpu => "Where tasks run",
         By::Wake => "Who ends the waits of tasks",
+        By::Delay => "What keeps tasks from a worker",
     }
 }
 
@@ -126,6 +127,7 @@ fn nothing_to_show(profile: &Profile, by: By) -> String {
         By::Sched => "no scheduling delay recorded; try --by wall",
         By::Cpu => "no running time recorded; try --by wall",
         By::Wake => "no wait recorded of which is known who ended it; try --by wait",
+        By::Delay => "no scheduling delay of 0.1 ms or more recorded; try --by sched",
     };
     what.to_owned()
 }
@@ -175,10 +177,15 @@ fn meaning(options: &FlamegraphOptions, layout: &Layout, unseen_wakes_ns: u64) -
         By::Sched => "width = time ready to run but without a worker, all tasks added up",
         By::Cpu => "width = time being polled, all tasks added up",
         By::Wake => "width = time waited until the wake, all tasks added up",
+        By::Delay => {
+            "width = time ready to run but without a worker, in delays of 0.1 ms or more, all tasks added up"
+        }
     };
     let order = match (options.by, options.inverted) {
         (By::Wake, true) => "top: who woke; below: the await that it ended, and who awaits",
         (By::Wake, false) => "top: task and await; below: who woke it, innermost first",
+        (By::Delay, true) => "top: what ran meanwhile; below: the task that was ready",
+        (By::Delay, false) => "top: task and the await that was over; below: what its worker ran meanwhile",
         (_, true) => "top: the state; below: who awaits",
         (_, false) => "top: the task; below: what it awaits",
     };
@@ -279,7 +286,8 @@ fn frame_text(analysis: &Analysis<'_>, tree: &CallTree, node: &Node) -> FrameTex
             label = format!("{name} {}", activity.name());
             (palette::of_activity(activity), true)
         }
-        FrameKind::Source(_) => (fill, true),
+        FrameKind::Behind => (palette::of_activity(Activity::Scheduled), true),
+        FrameKind::Source(_) | FrameKind::NoTask => (fill, true),
         FrameKind::Group(_) | FrameKind::Process => {
             if node.tasks > 1 {
                 let mean = units::duration(stats.total_ns / node.tasks);

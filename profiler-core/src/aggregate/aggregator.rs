@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::delays::{Delays, PastPolls, Victim};
 use super::losses::Losses;
 use super::raw::{Counts, RawGroupId, RawProfile, RawStack, TableId};
 use super::registrations::Registration;
@@ -37,6 +38,7 @@ pub struct Aggregator {
     threads: Vec<Thread>,
     /// By process.
     losses: HashMap<u32, Losses>,
+    delays: Delays,
     table_stacks: HashMap<(u32, TableId), RawStack>,
     nested_tables: Vec<((u32, TableId), RawStack)>,
 }
@@ -169,6 +171,7 @@ impl Aggregator {
             groups: self.tally.groups,
             longest_polls,
             open_waits,
+            delays: self.delays.finish(),
             table_stacks: self.table_stacks,
             nested_tables: self.nested_tables,
             counts: self.tally.counts,
@@ -193,6 +196,7 @@ impl Aggregator {
             root.left(&mut self.tally);
         }
         self.threads[ring].process = process;
+        self.threads[ring].past = PastPolls::default();
     }
 
     /// Ring `ring` begins to lose events (`lost` is 0), or has lost so many since its last one.
@@ -272,10 +276,21 @@ impl Aggregator {
             }
         });
         task.face(tally, losses, at_ns);
+        if let Some((ready_ns, stack)) = task.ready_since() {
+            let victim = Victim {
+                group: task.group,
+                stack,
+                ready_ns,
+                polled_ns: at_ns,
+            };
+            self.delays.add(victim, &self.threads[ring].past);
+        }
         task.poll_start(tally, at_ns, ring);
-        self.threads[ring].polling.push(Polling {
+        self.threads[ring].start_poll(Polling {
             subject: key.1,
             group: task.group,
+            start_ns: at_ns,
+            is_host: false,
             outlived: false,
         });
     }
@@ -286,6 +301,11 @@ impl Aggregator {
         self.lose(ring, &unended, at_ns);
         let is_final = outcome != Outcome::Pending;
         let runs_here = |task: &Task| task.running_on() == Some(ring);
+        if let Some(polling) = polling {
+            let pending = self.tasks.get(&key).filter(|task| !is_final && runs_here(task));
+            let stack = pending.map_or(0, Task::suspended_at);
+            self.threads[ring].remember(polling, at_ns, stack);
+        }
         match (polling, self.tasks.get_mut(&key)) {
             (Some(_), Some(task)) if runs_here(task) => {
                 if is_final {

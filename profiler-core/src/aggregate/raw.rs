@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::rows::{RawRow, RawWaker};
+use crate::profile::Stats;
 
 /// A task table of a process: its index in [`Tap::Tokio`](crate::process_info::Tap).
 pub type TableId = u16;
@@ -65,6 +66,16 @@ pub struct RawOpenWait {
     pub oldest_ns: Vec<u64>,
 }
 
+/// What ran while tasks were ready, as in [`Delay`](crate::profile::Delay).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawDelay {
+    pub victim: RawGroupId,
+    pub victim_stack: RawStack,
+    pub blocker: Option<RawGroupId>,
+    pub blocker_stack: RawStack,
+    pub stats: Stats,
+}
+
 /// What was counted on the way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -88,6 +99,8 @@ pub struct RawProfile {
     pub longest_polls: Vec<RawLongPoll>,
     /// In a fixed order.
     pub open_waits: Vec<RawOpenWait>,
+    /// In a fixed order.
+    pub delays: Vec<RawDelay>,
     /// Per (process, table): the stack at its first poll, below that poll.
     pub table_stacks: HashMap<(u32, TableId), RawStack>,
     /// Tables in whose polls other tables were first polled, with the stack that did it: runtimes' workers.

@@ -99,6 +99,19 @@ impl Task {
         }
     }
 
+    /// Since when it is ready to run, and the number of the await stack whose wake-up made it so.
+    pub(super) fn ready_since(&self) -> Option<(u64, u32)> {
+        match self.now {
+            Now::Scheduled(cause) => Some((self.since_ns, cause.stack)),
+            _ => None,
+        }
+    }
+
+    /// The number of the stack where it is suspended, or will be when its poll ends.
+    pub(super) fn suspended_at(&self) -> u32 {
+        self.registrations.first_stack()
+    }
+
     /// To be called before each event: if a loss has put the task in doubt, what came before the loss is charged,
     /// and from then on it is lost. A running poll is certain as long as its own ring loses nothing.
     pub(super) fn face(&mut self, tally: &mut Tally, losses: Option<&Losses>, at_ns: u64) {
@@ -214,7 +227,7 @@ impl Task {
             duration_ns: at_ns.saturating_sub(self.since_ns),
             started_ns: self.since_ns,
             group: self.group,
-            stack: self.registrations.first_stack(),
+            stack: self.suspended_at(),
         });
         self.charge_now(tally, at_ns, false);
     }

@@ -70,6 +70,8 @@ pub struct Profile {
     pub longest_polls: Vec<LongPoll>,
     /// Where tasks were still waiting when the recording, or their process, ended.
     pub open_waits: Vec<OpenWait>,
+    /// What ran while tasks were ready to.
+    pub delays: Vec<Delay>,
 }
 
 /// How many single polls a profile remembers by themselves.
@@ -248,6 +250,23 @@ pub struct OpenWait {
     /// How long those had waited that had waited longest, longest first. Those of all entries together are the
     /// [`OLDEST_WAITS`] oldest of the recording.
     pub oldest_ns: Vec<u64>,
+}
+
+/// The scheduling delays of the tasks of one group that ended a wait at one stack, as far as one blocker ran meanwhile
+/// on the thread that took them at last. Delays below 0.1 ms are not among them, nor what lies further back than the
+/// last polls of that thread that were remembered.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Delay {
+    pub victim: GroupId,
+    /// The await stack that the wake ended; empty for the first poll of a task.
+    pub victim_stack: StackId,
+    /// The tasks whose polls ran; none for the time in which none did: the thread slept, was in the runtime, or the
+    /// task was meant for another one at first.
+    pub blocker: Option<GroupId>,
+    /// The await stack at which those polls ended, empty if the task ended with it.
+    pub blocker_stack: StackId,
+    /// One episode per delay: how much of it the blocker ran.
+    pub stats: Stats,
 }
 
 impl Waker {
