@@ -16,3 +16,4 @@ mod signals;
 mod support;
 mod transparency;
 mod unrecordable;
+mod warnings;

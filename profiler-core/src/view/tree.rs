@@ -282,11 +282,11 @@ impl<'a, 'p> Builder<'a, 'p> {
                 path.extend(self.wake_path(waker, with_process));
             }
             Then::Behind(Some((blocker, stack))) => {
-                path.push(self.step("-- behind --", FrameKind::Behind));
+                path.push(self.step("-- kept waiting by --", FrameKind::Behind));
                 path.extend(self.task_path(blocker, stack, false));
             }
             Then::Behind(None) => {
-                path.push(self.step("-- behind --", FrameKind::Behind));
+                path.push(self.step("-- kept waiting by --", FrameKind::Behind));
                 path.push(self.step("[no task]", FrameKind::NoTask));
             }
         }
