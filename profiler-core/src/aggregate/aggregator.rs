@@ -301,13 +301,10 @@ impl Aggregator {
         self.lose(ring, &unended, at_ns);
         let is_final = outcome != Outcome::Pending;
         let runs_here = |task: &Task| task.running_on() == Some(ring);
-        if let Some(polling) = polling {
-            let pending = self.tasks.get(&key).filter(|task| !is_final && runs_here(task));
-            let stack = pending.map_or(0, Task::suspended_at);
-            self.threads[ring].remember(polling, at_ns, stack);
-        }
         match (polling, self.tasks.get_mut(&key)) {
-            (Some(_), Some(task)) if runs_here(task) => {
+            (Some(polling), Some(task)) if runs_here(task) => {
+                let stack = if is_final { 0 } else { task.suspended_at() };
+                self.threads[ring].remember(polling, at_ns, stack);
                 if is_final {
                     self.end(key, at_ns, outcome);
                 } else {
@@ -316,6 +313,7 @@ impl Aggregator {
             }
             // Told late: the task is elsewhere by now, or gone. Its memory may hold another one.
             (Some(polling), _) => {
+                self.threads[ring].remember(polling, at_ns, 0);
                 if is_final && polling.outlived {
                     self.tally.ended(polling.group, outcome);
                 }

@@ -16,8 +16,12 @@ use crate::profile::Stats;
 /// Shorter delays are not looked at: a busy program has one at nearly every poll, and nobody notices them.
 pub(super) const MIN_DELAY_NS: u64 = 100_000;
 
-/// How many polls of each length a thread remembers: the most work that one delay can make.
-pub(super) const REMEMBERED_POLLS: usize = 64;
+/// How many polls of [`MIN_DELAY_NS`] and longer a thread remembers. So many take so long that it costs little to go
+/// through them for each delay.
+pub(super) const LONG_POLLS: usize = 64;
+
+/// Of shorter ones there are few, because all of a long queue of them are delayed.
+pub(super) const SHORT_POLLS: usize = 16;
 
 /// Pairs beyond this number are told apart by their groups only.
 const MAX_STACK_PAIRS: usize = 1 << 14;
@@ -52,8 +56,8 @@ struct Last {
 }
 
 impl Last {
-    fn push(&mut self, poll: PastPoll) {
-        if self.polls.len() == REMEMBERED_POLLS
+    fn push(&mut self, poll: PastPoll, most: usize) {
+        if self.polls.len() == most
             && let Some(forgotten) = self.polls.pop_front()
         {
             self.complete_since_ns = forgotten.end_ns;
@@ -73,8 +77,8 @@ impl Last {
 impl PastPolls {
     pub(super) fn push(&mut self, poll: PastPoll) {
         match poll.end_ns.saturating_sub(poll.start_ns) >= MIN_DELAY_NS {
-            true => self.long.push(poll),
-            false => self.short.push(poll),
+            true => self.long.push(poll, LONG_POLLS),
+            false => self.short.push(poll, SHORT_POLLS),
         }
     }
 

@@ -67,20 +67,26 @@ pub(super) fn text(warnings: &[Warning]) -> String {
     warnings.iter().map(paragraph).collect()
 }
 
-/// The words in lines of at most [`LINE_WIDTH`], unless a word is longer than that.
+/// The words in lines of at most [`LINE_WIDTH`], unless a word is longer than that. A number stays with its unit.
 fn wrapped(text: &str, first_indent: &str, indent: &str) -> String {
     let (mut lines, mut line) = (String::new(), first_indent.to_owned());
     let mut width = line.len();
-    for word in text.split_inclusive(' ') {
-        let word_width = word.chars().count();
+    let is_number = |word: &str| {
+        word.trim_start_matches('(')
+            .starts_with(|c: char| c.is_ascii_digit())
+    };
+    let mut words = text.split_inclusive(' ');
+    while let Some(word) = words.next() {
+        let unit = if is_number(word) { words.next() } else { None };
+        let word = format!("{word}{}", unit.unwrap_or_default());
         if width + word.trim_end().chars().count() > LINE_WIDTH {
             lines.push_str(line.trim_end());
             lines.push('\n');
             line = indent.to_owned();
             width = indent.len();
         }
-        line.push_str(word);
-        width += word_width;
+        width += word.chars().count();
+        line.push_str(&word);
     }
     lines + line.trim_end() + "\n"
 }

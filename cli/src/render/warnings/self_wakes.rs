@@ -25,17 +25,16 @@ const SECOND_NS: u128 = 1_000_000_000;
 struct Wakes {
     /// All wake-ups.
     all: u64,
-    /// Those by a task of this name, and those of them that ended a wait: there it was another task.
-    by_own_name: u64,
+    /// Those by a task of this name, and the waits that such a one ended: there it was another task.
+    own: u64,
     waits_ended: u64,
-    yields: u64,
     polls: u64,
     running_ns: u64,
     waiting_ns: u64,
     /// Ready to run, and giving way.
     ready_ns: u64,
     /// Where it woke itself, by number.
-    sites: BTreeMap<Option<AwaitSite>, u64>,
+    sites: BTreeMap<AwaitSite, u64>,
 }
 
 pub(super) fn warnings(analysis: &Analysis<'_>) -> Vec<Warning> {
@@ -60,19 +59,12 @@ impl Wakes {
                 self.ready_ns += ns;
                 self.all += u64::from(waker != Waker::Unknown) * episodes;
                 if by_own_name {
-                    self.by_own_name += episodes;
-                    *self.sites.entry(analysis.await_site(waker.stack())).or_default() += episodes;
+                    self.woke_itself(analysis, analysis.await_site(waker.stack()), episodes);
                 }
             }
             Activity::Waiting(Kind::Yield) => {
                 self.ready_ns += ns;
-                let site = analysis.await_site(row.stack);
-                let awaited = site.and_then(|site| site.awaited);
-                // What tokio inserts to have a busy task be fair to others is no `yield_now`.
-                if awaited.is_some_and(|name| analysis.name(name).contains("yield_now")) {
-                    self.yields += episodes;
-                    *self.sites.entry(site).or_default() += episodes;
-                }
+                self.woke_itself(analysis, analysis.await_site(row.stack), episodes);
             }
             Activity::Waiting(_) => {
                 self.waiting_ns += ns;
@@ -86,8 +78,20 @@ impl Wakes {
         }
     }
 
+    /// Where the app itself did it. Libraries do so in the midst of much work, to be fair to others.
+    fn woke_itself(&mut self, analysis: &Analysis<'_>, site: Option<AwaitSite>, times: u64) {
+        let Some(site) = site else {
+            return;
+        };
+        let by_app = |name| analysis.name(name).contains("yield_now");
+        if site.awaited.is_none_or(by_app) {
+            self.own += times;
+            *self.sites.entry(site).or_default() += times;
+        }
+    }
+
     fn warning(self, analysis: &Analysis<'_>, task: String) -> Option<Warning> {
-        let own = self.by_own_name.saturating_sub(self.waits_ended) + self.yields;
+        let own = self.own.saturating_sub(self.waits_ended);
         let busy_ns = self.running_ns.saturating_add(self.ready_ns);
         let known_ns = busy_ns.saturating_add(self.waiting_ns).max(1);
         let per_second = (u128::from(own) * SECOND_NS / u128::from(known_ns)) as u64;
@@ -99,7 +103,7 @@ impl Wakes {
             return None;
         }
         let site = self.sites.into_iter().max_by_key(|&(_, wakes)| wakes);
-        let (function, file, line, words) = describe(analysis, site.and_then(|(site, _)| site));
+        let (function, file, line, words) = describe(analysis, site.map(|(site, _)| site));
         Some(Warning {
             code: "self_wakes",
             message: format!(

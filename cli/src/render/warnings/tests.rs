@@ -26,6 +26,7 @@ fn in_work(builder: &mut ProfileBuilder, line: u32, leaf: &str) -> StackId {
 }
 
 const SLEEP: &str = "<tokio::time::sleep::Sleep as core::future::future::Future>::poll";
+const WAKE: &str = "core::task::wake::Waker::wake_by_ref";
 const LOCK: &str = "tokio::sync::mutex::Mutex<T>::lock::{{closure}}";
 const SEND: &str = "tokio::sync::mpsc::bounded::Sender<T>::send::{{closure}}";
 const YIELD: &str = "tokio::task::yield_now::yield_now::{{closure}}";
@@ -70,11 +71,11 @@ fn long_polls_of_tasks() {
 
 #[test]
 fn tasks_that_wake_themselves() {
-    let profile = |wakes, each_ns, of_others| {
+    let profile = |leaf, wakes, each_ns, of_others| {
         let mut builder = ProfileBuilder::new();
         let group = builder.group("app::work", TaskKind::Task, 1);
         let other = builder.group("app::other", TaskKind::Task, 1);
-        let wake = in_work(&mut builder, 9, "core::task::wake::Waker::wake_by_ref");
+        let wake = in_work(&mut builder, 9, leaf);
         let own = builder.waker(Waker::Task { group, stack: wake });
         let others = builder.waker(Waker::Task {
             group: other,
@@ -86,15 +87,23 @@ fn tasks_that_wake_themselves() {
         builder.row(group, wake, State::Waiting, of_others, 50 * US).waker = others;
         builder.build()
     };
-    let found = of(&profile(100_000, 2 * US, 10));
+    let found = of(&profile(WAKE, 100_000, 2 * US, 10));
     assert_eq!(found.len(), 1);
     assert_eq!((found[0].code, found[0].line), ("self_wakes", 9));
     assert_eq!(found[0].numbers["self_wakes"], 100_000);
-    assert!(codes(&profile(100, 2 * US, 10)).is_empty(), "now and then");
-    assert!(codes(&profile(900, 5 * MS, 0)).is_empty(), "it works in between");
+    assert!(codes(&profile(WAKE, 100, 2 * US, 10)).is_empty(), "now and then");
     assert!(
-        codes(&profile(100_000, 2 * US, 150_000)).is_empty(),
+        codes(&profile(WAKE, 900, 5 * MS, 0)).is_empty(),
+        "it works in between"
+    );
+    assert!(
+        codes(&profile(WAKE, 100_000, 2 * US, 150_000)).is_empty(),
         "mostly woken by others"
+    );
+    let fair = "futures_util::stream::futures_unordered::FuturesUnordered<Fut>::poll_next";
+    assert!(
+        codes(&profile(fair, 100_000, 2 * US, 10)).is_empty(),
+        "a library's doing"
     );
 }
 
@@ -210,6 +219,8 @@ fn text_is_wrapped_at_words() {
     let text = wrapped(&word, "  ", "    ");
     assert!(text.lines().all(|line| line.chars().count() <= super::LINE_WIDTH));
     assert_eq!(text.split_whitespace().count(), 50);
+    let figures = wrapped(&"up to 10.5 ms or ".repeat(20), "", "");
+    assert_eq!(figures.matches("10.5 ms").count(), 20, "{figures}");
     let long = "x".repeat(200);
     assert_eq!(
         wrapped(&format!("a {long} b"), "", " "),
