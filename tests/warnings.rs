@@ -155,6 +155,24 @@ fn nothing_is_wrong_with_healthy_programs() {
     }
 }
 
+/// Four closures of 50 ms, one after the other on one thread: the second waits for one, the third for two, …
+#[test]
+fn closures_wait_behind_closures() {
+    let (_folder, report) = recorded("troubles", &["small-pool"]);
+    let closure = "[blocking task] spawned in troubles::queues_for_the_pool";
+    let delays = report["delays"].as_array().unwrap();
+    let pairs = delays.iter().filter(|delay| delay["blocker"] == closure);
+    let (mut episodes, mut total_ns) = (0, 0);
+    for pair in pairs {
+        assert_eq!(pair["task"], closure, "no task waits for a closure's thread");
+        episodes += pair["episodes"].as_u64().unwrap();
+        total_ns += pair["total_ns"].as_u64().unwrap();
+    }
+    assert_eq!(episodes, 3, "{delays:#?}");
+    // Σ 50, 100, 150 ms, and as much more as a busy machine takes.
+    assert!((300_000_000..=900_000_000).contains(&total_ns), "{total_ns}");
+}
+
 #[test]
 fn what_ran_meanwhile_is_drawn_and_listed() {
     let (folder, report) = recorded("troubles", &["starved"]);

@@ -177,13 +177,13 @@ fn meaning(options: &FlamegraphOptions, layout: &Layout, unseen_wakes_ns: u64) -
         By::Sched => "width = time ready to run but without a worker, all tasks added up",
         By::Cpu => "width = time being polled, all tasks added up",
         By::Wake => "width = time waited until the wake, all tasks added up",
-        By::Delay => "width = time ready but without a worker, delays of 0.1 ms or more",
+        By::Delay => "width = delays of 0.1 ms or more until a worker came",
     };
     let order = match (options.by, options.inverted) {
         (By::Wake, true) => "top: who woke; below: the await that it ended, and who awaits",
         (By::Wake, false) => "top: task and await; below: who woke it, innermost first",
         (By::Delay, true) => "top: what ran meanwhile; below: the task that was ready",
-        (By::Delay, false) => "top: task and the await before; below: what its worker ran meanwhile",
+        (By::Delay, false) => "top: task and the await before; below: what its worker ran",
         (_, true) => "top: the state; below: who awaits",
         (_, false) => "top: the task; below: what it awaits",
     };
