@@ -17,3 +17,4 @@ mod signals;
 mod support;
 mod transparency;
 mod unrecordable;
+mod warnings;

@@ -10,6 +10,7 @@ use asyncprof_core::profile::{
 };
 use asyncprof_core::region::Region;
 
+use super::delays::delays;
 use super::merge::merge_equal;
 use super::sampler::Recorded;
 use super::task_kinds::task_kinds;
@@ -40,6 +41,7 @@ pub(super) fn assemble(recorded: Recorded, region: &Region, circumstances: Circu
     assembler.rows_and_wakers();
     assembler.longest_polls();
     assembler.open_waits();
+    assembler.profile.delays = delays(&recorded.raw.delays, |stack| assembler.stack(stack));
     assembler.tables();
     assembler.symbolize();
     task_kinds(&mut assembler.profile, &recorded.raw, &assembler.stacks);

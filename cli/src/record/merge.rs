@@ -10,6 +10,8 @@ use asyncprof_core::profile::{
     Stats, TaskKind, Waker, WakerId,
 };
 
+use super::delays::merge_delays;
+
 /// Merges equal frames, then equal stacks, groups, wakers and rows. Keeps every total. Drops what nothing refers
 /// to any more. `tables` has the task table of each group: of another table are futures of another type.
 pub(super) fn merge_equal(profile: &mut Profile, tables: &[Option<TableId>]) {
@@ -59,6 +61,13 @@ pub(super) fn merge_equal(profile: &mut Profile, tables: &[Option<TableId>]) {
         wait.stack = stack_of(wait.stack);
     }
     profile.open_waits = merge_open_waits(std::mem::take(&mut profile.open_waits));
+    for delay in &mut profile.delays {
+        delay.victim = group_of(delay.victim);
+        delay.victim_stack = stack_of(delay.victim_stack);
+        delay.blocker = delay.blocker.map(group_of);
+        delay.blocker_stack = stack_of(delay.blocker_stack);
+    }
+    profile.delays = merge_delays(std::mem::take(&mut profile.delays));
 }
 
 /// The distinct values in the order they first come, and for each value its number among them.

@@ -3,6 +3,7 @@
 mod agent_file;
 mod assemble;
 mod child;
+mod delays;
 mod merge;
 mod notes;
 mod outputs;

@@ -97,6 +97,7 @@ fn default_title(by: By) -> &'static str {
         By::Running => "Where tasks run",
         By::Cpu => "Where tasks use the CPU",
         By::Wake => "Who ends the waits of tasks",
+        By::Delay => "What keeps tasks from a worker",
     }
 }
 
@@ -128,6 +129,7 @@ fn nothing_to_show(profile: &Profile, by: By) -> String {
         By::Running => "no running time recorded; try --by wall",
         By::Cpu => "no task was found on the CPU by samples (see record --freq); try --by running",
         By::Wake => "no wait recorded of which is known who ended it; try --by wait",
+        By::Delay => "no scheduling delay of 0.1 ms or more recorded; try --by sched",
     };
     what.to_owned()
 }
@@ -178,10 +180,13 @@ fn meaning(options: &FlamegraphOptions, layout: &Layout, unseen_wakes_ns: u64) -
         By::Running => "width = time being polled, all tasks added up",
         By::Cpu => "width = time on the CPU in polls, as samples found it, all tasks added up",
         By::Wake => "width = time waited until the wake, all tasks added up",
+        By::Delay => "width = delays of 0.1 ms or more until a worker came",
     };
     let order = match (options.by, options.inverted) {
         (By::Wake, true) => "top: who woke; below: the await that it ended, and who awaits",
         (By::Wake, false) => "top: task and await; below: who woke it, innermost first",
+        (By::Delay, true) => "top: what ran meanwhile; below: the task that was ready",
+        (By::Delay, false) => "top: task and the await before; below: what its worker ran",
         (_, true) => "top: the state; below: who awaits",
         (_, false) => "top: the task; below: what it awaits",
     };
@@ -284,7 +289,8 @@ fn frame_text(analysis: &Analysis<'_>, tree: &CallTree, node: &Node) -> FrameTex
             label = format!("{name} {}", activity.name());
             (palette::of_activity(activity), true)
         }
-        FrameKind::Source(_) => (fill, true),
+        FrameKind::Behind => (palette::of_activity(Activity::Scheduled), true),
+        FrameKind::Source(_) | FrameKind::NoTask => (fill, true),
         FrameKind::Group(_) | FrameKind::Process => {
             if node.tasks > 1 {
                 let mean = units::duration(stats.total_ns / node.tasks);

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::delays::{Deed, Delays, PastPolls, Victim};
 use super::losses::Losses;
 use super::raw::{Counts, RawGroupId, RawProfile, RawStack, TableId};
 use super::registrations::Registration;
@@ -38,6 +39,7 @@ pub struct Aggregator {
     threads: Vec<Thread>,
     /// By process.
     losses: HashMap<u32, Losses>,
+    delays: Delays,
     table_stacks: HashMap<(u32, TableId), RawStack>,
     nested_tables: Vec<((u32, TableId), RawStack)>,
 }
@@ -196,6 +198,7 @@ impl Aggregator {
             groups: self.tally.groups,
             longest_polls,
             open_waits,
+            delays: self.delays.finish(),
             table_stacks: self.table_stacks,
             nested_tables: self.nested_tables,
             counts: self.tally.counts,
@@ -220,6 +223,7 @@ impl Aggregator {
             root.left(&mut self.tally);
         }
         self.threads[ring].process = process;
+        self.threads[ring].past = PastPolls::default();
     }
 
     /// Ring `ring` begins to lose events (`lost` is 0), or has lost so many since its last one.
@@ -299,10 +303,21 @@ impl Aggregator {
             }
         });
         task.face(tally, losses, at_ns);
+        if let Some((ready_ns, stack)) = task.ready_since() {
+            let victim = Victim {
+                group: task.group,
+                stack,
+                ready_ns,
+                polled_ns: at_ns,
+            };
+            self.delays.add(victim, &self.threads[ring].past);
+        }
         task.poll_start(tally, at_ns, ring);
-        self.threads[ring].polling.push(Polling {
+        self.threads[ring].start_poll(Polling {
             subject: key.1,
             group: task.group,
+            start_ns: at_ns,
+            is_host: false,
             outlived: false,
         });
     }
@@ -314,7 +329,9 @@ impl Aggregator {
         let is_final = outcome != Outcome::Pending;
         let runs_here = |task: &Task| task.running_on() == Some(ring);
         match (polling, self.tasks.get_mut(&key)) {
-            (Some(_), Some(task)) if runs_here(task) => {
+            (Some(polling), Some(task)) if runs_here(task) => {
+                let deed = task.deed(&self.tally, is_final);
+                self.threads[ring].remember(polling, at_ns, deed);
                 if is_final {
                     self.end(key, at_ns, outcome);
                 } else {
@@ -323,6 +340,7 @@ impl Aggregator {
             }
             // Told late: the task is elsewhere by now, or gone. Its memory may hold another one.
             (Some(polling), _) => {
+                self.threads[ring].remember(polling, at_ns, Deed::default());
                 if is_final && polling.outlived {
                     self.tally.ended(polling.group, outcome);
                 }

@@ -69,6 +69,17 @@ pub struct RawOpenWait {
     pub oldest_ns: Vec<u64>,
 }
 
+/// What ran while tasks were ready, as in [`Delay`](crate::profile::Delay).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawDelay {
+    pub victim: RawGroupId,
+    pub victim_stack: RawStack,
+    pub blocker: Option<RawGroupId>,
+    pub blocker_state: State,
+    pub blocker_stack: RawStack,
+    pub stats: Stats,
+}
+
 /// What was counted on the way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -93,6 +104,8 @@ pub struct RawProfile {
     pub longest_polls: Vec<RawLongPoll>,
     /// In a fixed order.
     pub open_waits: Vec<RawOpenWait>,
+    /// In a fixed order.
+    pub delays: Vec<RawDelay>,
     /// Per (process, table): the stack at its first poll, below that poll.
     pub table_stacks: HashMap<(u32, TableId), RawStack>,
     /// Tables in whose polls other tables were first polled, with the stack that did it: runtimes' workers.

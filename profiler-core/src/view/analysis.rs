@@ -4,7 +4,7 @@ use super::activity::Activity;
 use super::category::Category;
 use super::functions::{Call, Functions, NameId, Names, Place};
 use super::kind::{Kind, Rules, decide};
-use super::path::{kind_of_await, kind_of_wake, visible};
+use super::path::{kind_of_await, kind_of_wake, visible, visible_busy};
 use super::source::{WakeSource, source_of};
 use crate::profile::{GroupId, Profile, Row, StackId, State, TaskKind, Waker, WakerId};
 
@@ -105,6 +105,26 @@ impl<'a> Analysis<'a> {
             function: site.name,
             place: site.place,
             awaited,
+        })
+    }
+
+    /// What a thread was found to do in a poll: the app's innermost function, and what it calls.
+    pub fn busy_site(&self, stack: StackId) -> Option<AwaitSite> {
+        let calls = self.calls(stack);
+        let Some(own) = calls.iter().rposition(|call| call.category == Category::App) else {
+            return self.await_site(stack);
+        };
+        let site = &calls[own];
+        let shown = visible_busy(&self.functions, &calls, false);
+        let called = shown
+            .iter()
+            .rev()
+            .take_while(|frame| frame.category != Category::App)
+            .last();
+        Some(AwaitSite {
+            function: site.name,
+            place: site.place,
+            awaited: called.map(|frame| frame.name),
         })
     }
 

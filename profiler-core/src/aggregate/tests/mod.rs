@@ -3,6 +3,7 @@
 mod any_order;
 mod cases;
 mod causal;
+mod delays;
 mod losses;
 mod roots;
 mod simulator;
