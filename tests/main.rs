@@ -12,6 +12,7 @@ mod processes;
 mod profiles;
 mod programs;
 mod recordings;
+mod rules;
 mod signals;
 mod support;
 mod transparency;

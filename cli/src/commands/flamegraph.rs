@@ -8,6 +8,7 @@ use asyncprof_core::view::By;
 use clap::{Args, ValueEnum};
 
 use super::load::load;
+use super::rules::RulesArg;
 use crate::record::{DEFAULT_PROFILE, write_picture};
 use crate::render::{FlamegraphOptions, flamegraph};
 
@@ -33,6 +34,8 @@ pub(crate) struct FlamegraphCommand {
     /// Which time to show
     #[arg(long, value_enum, value_name = "TIME", default_value_t = ByArg::Wall)]
     by: ByArg,
+    #[command(flatten)]
+    rules: RulesArg,
     /// Show the frames of the runtime, the plumbing under awaits, and the runtime's own worker loops
     #[arg(long)]
     show_runtime: bool,
@@ -87,6 +90,7 @@ impl FlamegraphCommand {
     pub(crate) fn run(self) -> Result<u8> {
         let profile = load(&self.profile)?;
         let options = FlamegraphOptions {
+            rules: self.rules.load()?,
             by: self.by.into(),
             show_runtime: self.show_runtime,
             inverted: self.inverted,

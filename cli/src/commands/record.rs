@@ -8,6 +8,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::duration::parse_duration;
+use super::rules::RulesArg;
 use crate::record::{Request, record};
 
 /// Run a program and record where its tasks' time goes
@@ -35,6 +36,8 @@ pub(crate) struct RecordCommand {
     /// After --duration leave the program running, unrecorded
     #[arg(long, requires = "duration")]
     keep_running: bool,
+    #[command(flatten)]
+    rules: RulesArg,
     /// Also tap a tokio of a version that this asyncprof does not know
     #[arg(long)]
     allow_unknown_tokio: bool,
@@ -58,6 +61,7 @@ impl RecordCommand {
             duration: self.duration,
             keep_running: self.keep_running,
             allow_unknown_tokio: self.allow_unknown_tokio,
+            rules: self.rules.load()?,
             quiet: self.quiet,
             verbose: self.verbose,
         })

@@ -16,6 +16,7 @@ use super::{labels, palette, units};
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FlamegraphOptions {
+    pub(crate) rules: Rules,
     pub(crate) by: By,
     pub(crate) show_runtime: bool,
     pub(crate) inverted: bool,
@@ -38,7 +39,7 @@ pub(crate) fn flamegraph(
     options: &FlamegraphOptions,
     mut out: impl Write,
 ) -> anyhow::Result<()> {
-    let analysis = Analysis::new(profile, &Rules::default());
+    let analysis = Analysis::new(profile, &options.rules);
     let tree_options = TreeOptions {
         by: options.by,
         show_runtime: options.show_runtime,
