@@ -9,7 +9,7 @@
 //! wherever on it.
 
 use super::category::is_under;
-use super::kind_table::{AWAITS, WAKES};
+use super::kind_table::{AWAITS, WAKER_CELL, WAKES};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -124,7 +124,7 @@ impl Rules {
 
     /// Whether any built-in await rule is about this function.
     pub fn name_await(&self, display: &str, raw: &str) -> bool {
-        names_any(&self.awaits, display, raw)
+        !is_under(display, WAKER_CELL) && names_any(&self.awaits, display, raw)
     }
 
     /// Whether any wake rule is about this function.
@@ -202,7 +202,7 @@ mod tests {
             .map(|(display, raw)| Named {
                 display,
                 raw,
-                decides: true,
+                decides: Rules::default().name_await(display, raw),
             })
             .collect();
         Rules::default().of_await(&named)
@@ -275,6 +275,28 @@ mod tests {
             (
                 vec!["sqlx_core::pool::inner::PoolInner<DB>::acquire_permit"],
                 Kind::Lock,
+            ),
+            (
+                vec![
+                    "flume::async::RecvFut<T>::poll_inner",
+                    "sqlx_core::query::Query<DB,A>::fetch_all",
+                ],
+                Kind::Blocking,
+            ),
+            (
+                vec![
+                    "event_listener::TaskRef::into_task",
+                    "sqlx_core::pool::inner::spawn_maintenance_tasks::{{closure}}",
+                ],
+                Kind::Notify,
+            ),
+            (
+                vec![
+                    "tokio::sync::task::atomic_waker::AtomicWaker::register_by_ref",
+                    sleep,
+                    "bb8::inner::Reaper<M>::run::{{closure}}",
+                ],
+                Kind::Timer,
             ),
         ] {
             assert_eq!(kind_of(&stack), Some(kind), "{stack:?}");
