@@ -11,6 +11,7 @@ use asyncprof_core::profile::{
 use asyncprof_core::region::Region;
 
 use super::merge::merge_equal;
+use super::parents::complete_parents;
 use super::sampler::Recorded;
 use super::task_kinds::task_kinds;
 use crate::symbolize::DebugInfo;
@@ -42,6 +43,7 @@ pub(super) fn assemble(recorded: Recorded, region: &Region, circumstances: Circu
     assembler.tables();
     assembler.symbolize();
     task_kinds(&mut assembler.profile, &recorded.raw, &assembler.stacks);
+    complete_parents(&mut assembler.profile);
     assembler.quality(circumstances.notes);
     let mut profile = assembler.profile;
     let tables: Vec<_> = recorded.raw.groups.iter().map(|group| group.table).collect();
@@ -129,6 +131,7 @@ impl<'a> Assembler<'a> {
             let RawGroup {
                 process,
                 is_root,
+                parent,
                 tasks,
                 completed,
                 cancelled,
@@ -140,6 +143,7 @@ impl<'a> Assembler<'a> {
                 name: StringId(0),
                 kind: if is_root { TaskKind::Root } else { TaskKind::Task },
                 spawn_stack,
+                parent: parent.map(|parent| GroupId(parent.group)),
                 tasks,
                 completed,
                 cancelled,

@@ -6,6 +6,7 @@ mod child;
 mod merge;
 mod notes;
 mod outputs;
+mod parents;
 mod sampler;
 mod session;
 mod target;

@@ -1,7 +1,7 @@
 //! The numbers of the report, as `report --json` writes them. Stable: fields are only ever added, and `version`
 //! rises if one must change. All times are integer nanoseconds.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use asyncprof_core::profile::{Quality, Stats, TaskKind};
 use asyncprof_core::view::{Activity, Analysis, AwaitSite, Kind, Shares};
@@ -76,6 +76,8 @@ pub(crate) struct GroupEntry {
     /// `task`, `root`, `blocking` or `worker`.
     pub(crate) kind: &'static str,
     pub(crate) pid: u32,
+    /// The names of the tasks that spawned these, in alphabetical order; empty where no task did.
+    pub(crate) parents: BTreeSet<String>,
     pub(crate) tasks: u64,
     pub(crate) completed: u64,
     pub(crate) cancelled: u64,
@@ -221,6 +223,7 @@ fn groups(analysis: &Analysis<'_>) -> Vec<GroupEntry> {
                     .processes
                     .get(group.process.index())
                     .map_or(0, |process| process.pid),
+                parents: BTreeSet::new(),
                 tasks: 0,
                 completed: 0,
                 cancelled: 0,
@@ -235,6 +238,8 @@ fn groups(analysis: &Analysis<'_>) -> Vec<GroupEntry> {
             });
         }
         let entry = &mut entries[index];
+        let parent = group.parent.map(|parent| analysis.group_label(parent));
+        entry.parents.extend(parent);
         entry.tasks += group.tasks;
         entry.completed += group.completed;
         entry.cancelled += group.cancelled;

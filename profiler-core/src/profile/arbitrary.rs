@@ -76,6 +76,9 @@ fn tables(sizes: Sizes) -> impl Strategy<Value = Profile> {
             open_waits,
             ..Profile::empty()
         };
+        for (at, group) in profile.groups.iter_mut().enumerate() {
+            group.parent = group.parent.filter(|parent| parent.index() < at);
+        }
         profile.strings.extend(strings);
         profile.stacks.extend(stacks);
         profile.wakers.extend(wakers);
@@ -171,8 +174,9 @@ fn group(sizes: Sizes) -> impl Strategy<Value = Group> {
         Just(TaskKind::Worker)
     ];
     let ended = any::<(u32, u32, u32, u32)>();
-    (0..sizes.processes, 0..sizes.strings, kind, 0..sizes.stacks, ended).prop_map(
-        |(process, name, kind, spawn_stack, (completed, cancelled, panicked, alive))| {
+    let place = (0..sizes.stacks, prop::option::of(0..sizes.groups));
+    (0..sizes.processes, 0..sizes.strings, kind, place, ended).prop_map(
+        |(process, name, kind, (spawn_stack, parent), (completed, cancelled, panicked, alive))| {
             let [completed, cancelled, panicked, alive] =
                 [completed, cancelled, panicked, alive].map(u64::from);
             Group {
@@ -180,6 +184,7 @@ fn group(sizes: Sizes) -> impl Strategy<Value = Group> {
                 name: StringId(name),
                 kind,
                 spawn_stack: StackId(spawn_stack),
+                parent: parent.map(GroupId),
                 tasks: completed + cancelled + panicked + alive,
                 completed,
                 cancelled,

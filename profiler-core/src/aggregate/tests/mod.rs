@@ -4,6 +4,7 @@ mod any_order;
 mod cases;
 mod causal;
 mod losses;
+mod parents;
 mod roots;
 mod simulator;
 mod truth;
