@@ -5,6 +5,7 @@
 
 mod accuracy;
 mod endings;
+mod families;
 mod help;
 mod outcomes;
 mod outputs;

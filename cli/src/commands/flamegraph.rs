@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use asyncprof_core::view::By;
+use asyncprof_core::view::{By, GroupBy};
 use clap::{Args, ValueEnum};
 
 use super::load::load;
@@ -22,6 +22,7 @@ Examples:
   asyncprof flamegraph                         draw asyncprof.data to flamegraph.svg
   asyncprof flamegraph --by io -o io.svg       only the waits for input and output
   asyncprof flamegraph --by wake               who kept whom waiting
+  asyncprof flamegraph --group-by tree         tasks on the tasks that spawned them
   asyncprof flamegraph --inverted slow.data    which waits take most, whoever waits
   asyncprof flamegraph -o - | firefox /dev/stdin")]
 pub(crate) struct FlamegraphCommand {
@@ -34,6 +35,9 @@ pub(crate) struct FlamegraphCommand {
     /// Which time to show
     #[arg(long, value_enum, value_name = "TIME", default_value_t = ByArg::Wall)]
     by: ByArg,
+    /// What the stacks stand on
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = GroupByArg::Task)]
+    group_by: GroupByArg,
     #[command(flatten)]
     rules: RulesArg,
     /// Show the frames of the runtime, the plumbing under awaits, and the runtime's own worker loops
@@ -79,6 +83,32 @@ impl From<ByArg> for By {
     }
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum GroupByArg {
+    /// The task
+    Task,
+    /// The functions that spawned the task
+    Spawn,
+    /// The tasks that spawned the task, and where they did
+    Tree,
+    /// The process, then the task
+    Process,
+    /// Nothing: equal stacks of all tasks are one
+    None,
+}
+
+impl From<GroupByArg> for GroupBy {
+    fn from(by: GroupByArg) -> GroupBy {
+        match by {
+            GroupByArg::Task => GroupBy::Task,
+            GroupByArg::Spawn => GroupBy::Spawn,
+            GroupByArg::Tree => GroupBy::Tree,
+            GroupByArg::Process => GroupBy::Process,
+            GroupByArg::None => GroupBy::None,
+        }
+    }
+}
+
 fn parse_pixels(text: &str) -> Result<f64> {
     match text.strip_suffix("px").unwrap_or(text).parse() {
         Ok(pixels) if (0.0..=1200.0).contains(&pixels) => Ok(pixels),
@@ -92,6 +122,7 @@ impl FlamegraphCommand {
         let options = FlamegraphOptions {
             rules: self.rules.load()?,
             by: self.by.into(),
+            group_by: self.group_by.into(),
             show_runtime: self.show_runtime,
             inverted: self.inverted,
             min_width_px: self.min_width,

@@ -6,7 +6,9 @@ use std::io::Write;
 
 use anyhow::Context;
 use asyncprof_core::profile::{Profile, TaskKind};
-use asyncprof_core::view::{Activity, Analysis, By, CallTree, FrameKind, Kind, Node, Rules, TreeOptions};
+use asyncprof_core::view::{
+    Activity, Analysis, By, CallTree, FrameKind, GroupBy, Kind, Node, Rules, TreeOptions,
+};
 use inferno::flamegraph::TextTruncateDirection;
 use inferno::flamegraph::color::BackgroundColor;
 
@@ -18,6 +20,7 @@ use super::{labels, palette, units};
 pub(crate) struct FlamegraphOptions {
     pub(crate) rules: Rules,
     pub(crate) by: By,
+    pub(crate) group_by: GroupBy,
     pub(crate) show_runtime: bool,
     pub(crate) inverted: bool,
     /// Frames narrower than this many pixels (of 1200) are left out; [`DEFAULT_MIN_WIDTH_PX`] unless told.
@@ -44,6 +47,7 @@ pub(crate) fn flamegraph(
         by: options.by,
         show_runtime: options.show_runtime,
         inverted: options.inverted,
+        group_by: options.group_by,
     };
     let tree = CallTree::new(&analysis, &tree_options);
     if tree.root().stats.total_ns == 0 {
@@ -181,7 +185,13 @@ fn meaning(options: &FlamegraphOptions, layout: &Layout, unseen_wakes_ns: u64) -
         (By::Wake, true) => "top: who woke; below: the await that it ended, and who awaits",
         (By::Wake, false) => "top: task and await; below: who woke it, innermost first",
         (_, true) => "top: the state; below: who awaits",
-        (_, false) => "top: the task; below: what it awaits",
+        (_, false) => match options.group_by {
+            GroupBy::Task => "top: the task; below: what it awaits",
+            GroupBy::Spawn => "top: where the task was spawned; below: its awaits",
+            GroupBy::Tree => "top: a task; below: its awaits and the tasks it spawned",
+            GroupBy::Process => "top: the process; below: its tasks",
+            GroupBy::None => "top: a function of any task; below: what it awaits",
+        },
     };
     let hidden = match layout.hidden {
         0 => String::new(),
@@ -283,7 +293,7 @@ fn frame_text(analysis: &Analysis<'_>, tree: &CallTree, node: &Node) -> FrameTex
         FrameKind::Source(_) => (fill, true),
         FrameKind::Group(_) | FrameKind::Process => {
             if node.tasks > 1 {
-                let mean = units::duration(stats.total_ns / node.tasks);
+                let mean = units::duration(node.own_ns / node.tasks);
                 label.push_str(&format!(" · {} tasks, {mean} each", units::count(node.tasks)));
             }
             (fill, true)

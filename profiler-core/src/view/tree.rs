@@ -1,19 +1,18 @@
 //! The call tree: all rows of a profile merged by what is shown of their stacks.
 //!
-//! A row's path is [process, if there are several] → group → frames → state. Every row counts at the end of
+//! A row's path is what its group stands on (see [`super::family`]) → frames → state. Every row counts at the end of
 //! its path exactly once, so the root's total is the sum of the rows. By wake, the state is a separator, and the
 //! stack of the wake follows upside down: → who called wake → … → the task, driver or thread that it was.
 
-use std::collections::{HashMap, HashSet};
-
 use super::activity::{Activity, Shares};
 use super::analysis::Analysis;
+use super::builder::Builder;
 use super::category::Category;
+use super::family::GroupBy;
 use super::functions::{NameId, Names, Place};
 use super::kind::Kind;
-use super::path::{Shown, visible};
 use super::source::WakeSource;
-use crate::profile::{GroupId, Row, StackId, Stats, TaskKind, Waker, WakerId};
+use crate::profile::{Row, Stats, TaskKind, WakerId};
 
 /// Which rows count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,6 +47,7 @@ pub struct TreeOptions {
     pub show_runtime: bool,
     /// Leaf first: state → leaf → … → group.
     pub inverted: bool,
+    pub group_by: GroupBy,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -91,6 +91,8 @@ pub struct Node {
     pub stats: Stats,
     /// How many tasks a group has in all; 0 for other frames, and in an inverted tree.
     pub tasks: u64,
+    /// The time of those tasks themselves: without that of other tasks further down.
+    pub own_ns: u64,
     /// Time of rows that end here.
     pub self_ns: u64,
     /// Inclusive time by activity.
@@ -105,7 +107,7 @@ pub const MAX_PLACES: usize = 8;
 pub struct CallTree {
     /// Parents before children; the root first.
     pub nodes: Vec<Node>,
-    names: Names,
+    pub(super) names: Names,
 }
 
 impl CallTree {
@@ -142,217 +144,9 @@ impl CallTree {
     }
 }
 
-#[derive(Clone, Copy)]
-struct Step {
-    name: NameId,
-    kind: FrameKind,
-    place: Option<Place>,
-}
-
-impl Step {
-    fn of(frame: &Shown) -> Step {
-        Step {
-            name: frame.name,
-            kind: FrameKind::Function(frame.category),
-            place: frame.place,
-        }
-    }
-}
-
-struct Builder<'a, 'p> {
-    analysis: &'a Analysis<'p>,
-    options: TreeOptions,
-    tree: CallTree,
-    edges: HashMap<(NodeId, NameId, FrameKind), NodeId>,
-    groups: HashMap<GroupId, Vec<Step>>,
-    /// Groups whose tasks are in their node.
-    counted: HashSet<GroupId>,
-    stacks: HashMap<StackId, Vec<Shown>>,
-}
-
-impl<'a, 'p> Builder<'a, 'p> {
-    fn new(analysis: &'a Analysis<'p>, options: TreeOptions) -> Builder<'a, 'p> {
-        let mut names = analysis.names().clone();
-        let root = Node::new(names.id("all"), FrameKind::Root, NodeId::ROOT);
-        Builder {
-            analysis,
-            options,
-            tree: CallTree {
-                nodes: vec![root],
-                names,
-            },
-            edges: HashMap::new(),
-            groups: HashMap::new(),
-            counted: HashSet::new(),
-            stacks: HashMap::new(),
-        }
-    }
-
-    fn build(mut self) -> CallTree {
-        let analysis = self.analysis;
-        let selected: Vec<(&Row, Activity)> = analysis
-            .rows(self.options.show_runtime)
-            .filter(|&(row, activity)| self.options.by.selects(row, activity))
-            .collect();
-        let mut processes: Vec<_> = selected
-            .iter()
-            .map(|(row, _)| analysis.profile.group(row.group).process)
-            .collect();
-        processes.sort_unstable();
-        processes.dedup();
-        for (row, activity) in selected {
-            let mut path = self.path(row, activity, processes.len() > 1);
-            if self.options.inverted {
-                path.reverse();
-            }
-            self.add(row, activity, &path);
-        }
-        self.tree.finish();
-        self.tree
-    }
-
-    fn path(&mut self, row: &Row, activity: Activity, with_process: bool) -> Vec<Step> {
-        let mut path = self.task_path(row.group, row.stack, with_process);
-        if self.options.by == By::Wake {
-            path.push(self.step("-- woken by --", FrameKind::WokenBy(activity)));
-            path.extend(self.wake_path(row.waker, with_process));
-        } else {
-            path.push(self.step(&format!("[{}]", activity.name()), FrameKind::State(activity)));
-        }
-        path
-    }
-
-    fn step(&mut self, name: &str, kind: FrameKind) -> Step {
-        let name = self.tree.names.id(name);
-        Step {
-            name,
-            kind,
-            place: None,
-        }
-    }
-
-    /// The group, then the frames of the stack.
-    fn task_path(&mut self, group: GroupId, stack: StackId, with_process: bool) -> Vec<Step> {
-        let mut path = self.group_path(group, with_process);
-        let name = self
-            .analysis
-            .profile
-            .string(self.analysis.profile.group(group).name);
-        let show_runtime = self.options.show_runtime;
-        let analysis = self.analysis;
-        let mut frames = self.frames(stack).iter().peekable();
-        // A task is often named after its outermost function: one frame says both.
-        if let (Some(group), Some(first)) = (path.last_mut(), frames.peek())
-            && !show_runtime
-            && name == analysis.name(first.name)
-        {
-            group.place = first.place;
-            frames.next();
-        }
-        path.extend(frames.map(Step::of));
-        path
-    }
-
-    /// From the function that called wake outwards.
-    fn wake_path(&mut self, waker: WakerId, with_process: bool) -> Vec<Step> {
-        let mut path = match (
-            self.analysis.profile.wakers[waker.index()],
-            self.analysis.wake_source(waker),
-        ) {
-            (Waker::Task { group, stack }, _) => self.task_path(group, stack, with_process),
-            (waker, source) => {
-                let source = source.unwrap_or(WakeSource::Thread);
-                let mut path = vec![self.step(source.name(), FrameKind::Source(source))];
-                path.extend(self.frames(waker.stack()).iter().map(Step::of));
-                path
-            }
-        };
-        let show_runtime = self.options.show_runtime;
-        path.retain(|step| match step.kind {
-            // The waiting task is of the same one.
-            FrameKind::Process => false,
-            // That a driver wakes by its own functions is what its name says.
-            FrameKind::Function(Category::Runtime | Category::Plumbing) => show_runtime,
-            _ => true,
-        });
-        path.reverse();
-        path
-    }
-
-    fn frames(&mut self, stack: StackId) -> &[Shown] {
-        self.stacks.entry(stack).or_insert_with(|| {
-            visible(
-                &self.analysis.functions,
-                &self.analysis.calls(stack),
-                self.options.show_runtime,
-            )
-        })
-    }
-
-    fn group_path(&mut self, id: GroupId, with_process: bool) -> Vec<Step> {
-        if let Some(path) = self.groups.get(&id) {
-            return path.clone();
-        }
-        let group = self.analysis.profile.group(id);
-        let mut path = Vec::new();
-        if let Some(process) = self
-            .analysis
-            .profile
-            .processes
-            .get(group.process.index())
-            .filter(|_| with_process)
-        {
-            let program = process.executable.rsplit('/').next().unwrap_or_default();
-            let name = self
-                .tree
-                .names
-                .id(&format!("{program} [process {}]", process.pid));
-            path.push(Step {
-                name,
-                kind: FrameKind::Process,
-                place: None,
-            });
-        }
-        let name = self.tree.names.id(&self.analysis.group_label(id));
-        path.push(Step {
-            name,
-            kind: FrameKind::Group(group.kind.into()),
-            place: None,
-        });
-        self.groups.insert(id, path.clone());
-        path
-    }
-
-    fn add(&mut self, row: &Row, activity: Activity, path: &[Step]) {
-        let mut at = NodeId::ROOT;
-        for step in path {
-            let next = NodeId(u32::try_from(self.tree.nodes.len()).expect("fewer than 2^32 nodes"));
-            let id = *self.edges.entry((at, step.name, step.kind)).or_insert(next);
-            if id == next {
-                self.tree.nodes.push(Node::new(step.name, step.kind, at));
-            }
-            let node = &mut self.tree.nodes[id.index()];
-            if matches!(step.kind, FrameKind::Group(_))
-                && !self.options.inverted
-                && self.counted.insert(row.group)
-            {
-                node.tasks += self.analysis.profile.group(row.group).tasks;
-            }
-            if let Some(place) = step.place {
-                node.add_place(place, row.stats.total_ns);
-            }
-            at = id;
-        }
-        let leaf = &mut self.tree.nodes[at.index()];
-        leaf.stats.merge(&row.stats);
-        leaf.self_ns = leaf.self_ns.saturating_add(row.stats.total_ns);
-        leaf.shares.add(activity, row.stats.total_ns);
-    }
-}
-
 impl CallTree {
     /// Sums children into parents, last created first, and orders the children.
-    fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         for index in (1..self.nodes.len()).rev() {
             let (before, from) = self.nodes.split_at_mut(index);
             let (child, parent) = (&from[0], &mut before[from[0].parent.index()]);
@@ -377,7 +171,7 @@ impl CallTree {
 }
 
 impl Node {
-    fn new(name: NameId, kind: FrameKind, parent: NodeId) -> Node {
+    pub(super) fn new(name: NameId, kind: FrameKind, parent: NodeId) -> Node {
         Node {
             name,
             kind,
@@ -385,13 +179,14 @@ impl Node {
             children: Vec::new(),
             stats: Stats::default(),
             tasks: 0,
+            own_ns: 0,
             self_ns: 0,
             shares: Shares::default(),
             places: Vec::new(),
         }
     }
 
-    fn add_place(&mut self, place: Place, ns: u64) {
+    pub(super) fn add_place(&mut self, place: Place, ns: u64) {
         if let Some((_, total)) = self.places.iter_mut().find(|(known, _)| *known == place) {
             *total = total.saturating_add(ns);
         } else if self.places.len() < MAX_PLACES {

@@ -138,7 +138,7 @@ fn everything_with_the_runtime() {
         TreeOptions {
             by: By::Cpu,
             show_runtime: true,
-            inverted: false,
+            ..Default::default()
         },
     );
     assert!(
@@ -150,7 +150,7 @@ fn everything_with_the_runtime() {
         TreeOptions {
             by: By::Wait,
             show_runtime: true,
-            inverted: false,
+            ..Default::default()
         },
     );
     assert!(text.contains("tokio::runtime::task::raw::poll 1000\n"), "{text}");
@@ -247,6 +247,119 @@ all 3
     assert_eq!(outline(&builder.build(), TreeOptions::default()), expected);
 }
 
+/// A root task that spawns connections, and connections that spawn jobs, from two places.
+fn family() -> Profile {
+    let mut builder = ProfileBuilder::new();
+    let main = builder.group("app::main", TaskKind::Root, 1);
+    let connection = builder.group("app::serve", TaskKind::Task, 2);
+    let job = builder.group("app::job", TaskKind::Task, 6);
+    let stray = builder.group("app::job", TaskKind::Task, 1);
+    let accept = builder.stack(&[
+        "main",
+        "tokio::runtime::runtime::Runtime::block_on",
+        "app::main::{{closure}}",
+    ]);
+    let accept_loop = builder.stack(&[
+        "app::main::{{closure}}",
+        "app::accept::{{closure}}",
+        "tokio::task::spawn",
+    ]);
+    let start = builder.stack(&["app::serve::{{closure}}", "app::start_job", "tokio::task::spawn"]);
+    for (group, spawn_stack, parent) in [(connection, accept_loop, main), (job, start, connection)] {
+        let group = builder.group_mut(group);
+        group.spawn_stack = spawn_stack;
+        group.parent = Some(parent);
+    }
+    builder.group_mut(stray).spawn_stack = start;
+    let nap = builder.stack(&["app::job::{{closure}}", "tokio::time::sleep::Sleep::poll"]);
+    builder.row(main, accept, State::Running, 1, 1);
+    builder.row(connection, Default::default(), State::Running, 2, 10);
+    builder.row(job, nap, State::Waiting, 6, 100);
+    builder.row(stray, nap, State::Waiting, 1, 7);
+    builder.build()
+}
+
+fn grouped(group_by: GroupBy) -> String {
+    outline(
+        &family(),
+        TreeOptions {
+            group_by,
+            ..Default::default()
+        },
+    )
+}
+
+#[test]
+fn tasks_stand_on_what_spawned_them() {
+    let spawn = grouped(GroupBy::Spawn);
+    assert!(
+        spawn.contains("  app::serve 607\n    app::start_job 607\n      app::job 607\n"),
+        "{spawn}"
+    );
+    let expected = "\
+all 628
+  [root task] app::main 621
+    app::accept 620
+      app::serve 620
+        app::start_job 600
+          app::job 600
+            tokio::time::sleep::Sleep::poll 600
+              [timer] 600
+        [running] 20
+    [running] 1
+  app::serve 7
+    app::start_job 7
+      app::job 7
+        tokio::time::sleep::Sleep::poll 7
+          [timer] 7
+";
+    assert_eq!(grouped(GroupBy::Tree), expected);
+}
+
+#[test]
+fn stacks_without_tasks() {
+    let expected = "\
+all 628
+  app::job 607
+    tokio::time::sleep::Sleep::poll 607
+      [timer] 607
+  [running] 20
+  app::main 1
+    [running] 1
+";
+    assert_eq!(grouped(GroupBy::None), expected);
+    let process = grouped(GroupBy::Process);
+    assert!(
+        process.starts_with("all 628\n  app [process 4242] 628\n    app::job 607\n"),
+        "{process}"
+    );
+}
+
+#[test]
+fn a_parent_is_as_long_as_itself() {
+    let profile = family();
+    let group_by = GroupBy::Tree;
+    let tree = CallTree::new(
+        &Analysis::new(&profile, &Rules::default()),
+        &TreeOptions {
+            group_by,
+            ..Default::default()
+        },
+    );
+    let groups = tree.nodes.iter().filter(|node| node.tasks > 0);
+    let mut tasks: Vec<_> = groups
+        .map(|node| (tree.name(node), node.tasks, node.own_ns))
+        .collect();
+    tasks.sort();
+    let expected = [
+        ("[root task] app::main", 1, 1),
+        ("app::job", 1, 7),
+        ("app::job", 6, 600),
+        ("app::serve", 2, 20),
+    ];
+    assert_eq!(tasks, expected);
+}
+
 #[test]
 fn lines_of_a_frame_are_kept() {
     let profile = service();
@@ -309,6 +422,12 @@ fn any_profile() -> impl Strategy<Value = Profile> {
             .iter()
             .map(|stack| builder.stack(&stack.iter().map(|&at| FUNCTIONS[at]).collect::<Vec<_>>()))
             .collect();
+        // Each spawned the next.
+        for at in 1..4_u32 {
+            let group = builder.group_mut(GroupId(at));
+            group.spawn_stack = stacks[at as usize];
+            group.parent = Some(GroupId(at - 1));
+        }
         let wakers = [
             Default::default(),
             builder.waker(Waker::Task {
@@ -329,10 +448,11 @@ fn any_profile() -> impl Strategy<Value = Profile> {
 
 proptest! {
     #[test]
-    fn widths_add_up(profile in any_profile(), show_runtime: bool, inverted: bool, by in 0..6_usize) {
+    fn widths_add_up(profile in any_profile(), show_runtime: bool, inverted: bool, by in 0..6_usize, group_by in 0..5_usize) {
+        let group_by = [GroupBy::Task, GroupBy::Spawn, GroupBy::Tree, GroupBy::Process, GroupBy::None][group_by];
         let by = [By::Wall, By::Wait, By::Io, By::Sched, By::Cpu, By::Wake][by];
         let analysis = Analysis::new(&profile, &Rules::default());
-        let tree = CallTree::new(&analysis, &TreeOptions { by, show_runtime, inverted });
+        let tree = CallTree::new(&analysis, &TreeOptions { by, show_runtime, inverted, group_by });
         let selected = || analysis.rows(show_runtime).filter(|(row, activity)| by.selects(row, *activity));
         prop_assert_eq!(tree.root().stats.total_ns, selected().map(|(row, _)| row.stats.total_ns).sum::<u64>());
         prop_assert_eq!(tree.root().stats.episodes, selected().map(|(row, _)| row.stats.episodes).sum::<u64>());

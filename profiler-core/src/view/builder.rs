@@ -1,0 +1,195 @@
+//! Builds the call tree: gives each row its path, and each path its nodes.
+
+use std::collections::{HashMap, HashSet};
+
+use super::activity::Activity;
+use super::analysis::Analysis;
+use super::category::Category;
+use super::functions::{NameId, Names, Place};
+use super::path::{Shown, visible};
+use super::source::WakeSource;
+use super::tree::{By, CallTree, FrameKind, Node, NodeId, TreeOptions};
+use crate::profile::{GroupId, Row, StackId, Waker, WakerId};
+
+#[derive(Clone, Copy)]
+pub(super) struct Step {
+    pub(super) name: NameId,
+    pub(super) kind: FrameKind,
+    pub(super) place: Option<Place>,
+    /// The group whose tasks are to be counted here.
+    pub(super) group: Option<GroupId>,
+}
+
+impl Step {
+    pub(super) fn new(names: &mut Names, name: &str, kind: FrameKind) -> Step {
+        Step {
+            name: names.id(name),
+            kind,
+            place: None,
+            group: None,
+        }
+    }
+
+    pub(super) fn of(frame: &Shown) -> Step {
+        Step {
+            name: frame.name,
+            kind: FrameKind::Function(frame.category),
+            place: frame.place,
+            group: None,
+        }
+    }
+}
+
+pub(super) struct Builder<'a, 'p> {
+    pub(super) analysis: &'a Analysis<'p>,
+    pub(super) options: TreeOptions,
+    pub(super) several_processes: bool,
+    pub(super) tree: CallTree,
+    edges: HashMap<(NodeId, NameId, FrameKind), NodeId>,
+    pub(super) root_paths: HashMap<GroupId, Vec<Step>>,
+    /// Groups whose tasks are in a node.
+    counted: HashSet<(NodeId, GroupId)>,
+    stacks: HashMap<StackId, Vec<Shown>>,
+}
+
+impl<'a, 'p> Builder<'a, 'p> {
+    pub(super) fn new(analysis: &'a Analysis<'p>, options: TreeOptions) -> Builder<'a, 'p> {
+        let mut names = analysis.names().clone();
+        let root = Node::new(names.id("all"), FrameKind::Root, NodeId::ROOT);
+        Builder {
+            analysis,
+            options,
+            several_processes: false,
+            tree: CallTree {
+                nodes: vec![root],
+                names,
+            },
+            edges: HashMap::new(),
+            root_paths: HashMap::new(),
+            counted: HashSet::new(),
+            stacks: HashMap::new(),
+        }
+    }
+
+    pub(super) fn build(mut self) -> CallTree {
+        let analysis = self.analysis;
+        let selected: Vec<(&Row, Activity)> = analysis
+            .rows(self.options.show_runtime)
+            .filter(|&(row, activity)| self.options.by.selects(row, activity))
+            .collect();
+        let process = |row: &Row| analysis.profile.group(row.group).process;
+        self.several_processes = selected
+            .windows(2)
+            .any(|two| process(two[0].0) != process(two[1].0));
+        for (row, activity) in selected {
+            let mut path = self.path(row, activity);
+            if self.options.inverted {
+                path.reverse();
+            }
+            self.add(row, activity, &path);
+        }
+        self.tree.finish();
+        self.tree
+    }
+
+    fn path(&mut self, row: &Row, activity: Activity) -> Vec<Step> {
+        let mut path = self.root_path(row.group);
+        self.push_stack(&mut path, row.stack);
+        if self.options.by == By::Wake {
+            path.push(self.step("-- woken by --", FrameKind::WokenBy(activity)));
+            path.extend(self.wake_path(row.waker));
+        } else {
+            path.push(self.state_step(activity));
+        }
+        path
+    }
+
+    pub(super) fn step(&mut self, name: &str, kind: FrameKind) -> Step {
+        Step::new(&mut self.tree.names, name, kind)
+    }
+
+    pub(super) fn state_step(&mut self, activity: Activity) -> Step {
+        self.step(&format!("[{}]", activity.name()), FrameKind::State(activity))
+    }
+
+    /// The frames of a stack below the task that it is of.
+    pub(super) fn push_stack(&mut self, path: &mut Vec<Step>, stack: StackId) {
+        let frames = self.frames(stack).to_vec();
+        self.push_frames(path, &frames);
+    }
+
+    /// From the function that called wake outwards.
+    fn wake_path(&mut self, waker: WakerId) -> Vec<Step> {
+        let mut path = match (
+            self.analysis.profile.wakers[waker.index()],
+            self.analysis.wake_source(waker),
+        ) {
+            (Waker::Task { group, stack }, _) => {
+                let mut path = vec![self.group_step(group)];
+                self.push_stack(&mut path, stack);
+                // Its tasks are counted where their own time is.
+                path.iter_mut().for_each(|step| step.group = None);
+                path
+            }
+            (waker, source) => {
+                let source = source.unwrap_or(WakeSource::Thread);
+                let mut path = vec![self.step(source.name(), FrameKind::Source(source))];
+                path.extend(self.frames(waker.stack()).iter().map(Step::of));
+                path
+            }
+        };
+        let show_runtime = self.options.show_runtime;
+        path.retain(|step| match step.kind {
+            // That a driver wakes by its own functions is what its name says.
+            FrameKind::Function(Category::Runtime | Category::Plumbing) => show_runtime,
+            _ => true,
+        });
+        path.reverse();
+        path
+    }
+
+    pub(super) fn frames(&mut self, stack: StackId) -> &[Shown] {
+        self.stacks.entry(stack).or_insert_with(|| {
+            visible(
+                &self.analysis.functions,
+                &self.analysis.calls(stack),
+                self.options.show_runtime,
+            )
+        })
+    }
+
+    fn add(&mut self, row: &Row, activity: Activity, path: &[Step]) {
+        let ns = row.stats.total_ns;
+        let mut at = NodeId::ROOT;
+        for step in path {
+            at = self.child(at, step, ns);
+            if let Some(group) = step.group.filter(|_| !self.options.inverted) {
+                let is_new = self.counted.insert((at, group));
+                let node = &mut self.tree.nodes[at.index()];
+                if is_new {
+                    node.tasks += self.analysis.profile.group(group).tasks;
+                }
+                if group == row.group {
+                    node.own_ns = node.own_ns.saturating_add(ns);
+                }
+            }
+        }
+        let leaf = &mut self.tree.nodes[at.index()];
+        leaf.stats.merge(&row.stats);
+        leaf.self_ns = leaf.self_ns.saturating_add(ns);
+        leaf.shares.add(activity, ns);
+    }
+
+    /// The node of this step, on which `ns` more will stand.
+    pub(super) fn child(&mut self, parent: NodeId, step: &Step, ns: u64) -> NodeId {
+        let next = NodeId(u32::try_from(self.tree.nodes.len()).expect("fewer than 2^32 nodes"));
+        let id = *self.edges.entry((parent, step.name, step.kind)).or_insert(next);
+        if id == next {
+            self.tree.nodes.push(Node::new(step.name, step.kind, parent));
+        }
+        if let Some(place) = step.place {
+            self.tree.nodes[id.index()].add_place(place, ns);
+        }
+        id
+    }
+}
