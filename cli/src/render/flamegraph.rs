@@ -61,7 +61,7 @@ pub(crate) fn flamegraph(
         &subtitle(profile, &analysis, options.show_runtime),
     )?;
     let header = Header {
-        lines: meaning(options, &layout, unseen_wakes_ns(&analysis, options)),
+        lines: meaning(options, &tree, &layout, unseen_wakes_ns(&analysis, options)),
         legend: legend(&tree),
     };
     let frame = |index: usize| frame_text(&analysis, &tree, tree.node(layout.boxes[index].node));
@@ -172,7 +172,12 @@ fn unseen_wakes_ns(analysis: &Analysis<'_>, options: &FlamegraphOptions) -> u64 
     }
 }
 
-fn meaning(options: &FlamegraphOptions, layout: &Layout, unseen_wakes_ns: u64) -> Vec<String> {
+fn meaning(
+    options: &FlamegraphOptions,
+    tree: &CallTree,
+    layout: &Layout,
+    unseen_wakes_ns: u64,
+) -> Vec<String> {
     let what = match options.by {
         By::Wall => "width = task time: wall-clock, waits included, all tasks added up",
         By::Wait => "width = time suspended at an await, all tasks added up",
@@ -198,6 +203,12 @@ fn meaning(options: &FlamegraphOptions, layout: &Layout, unseen_wakes_ns: u64) -
         hidden => format!(" · {} too narrow to draw", units::counted(hidden as u64, "frame")),
     };
     let mut lines = vec![format!("{what} · {order}{hidden}")];
+    if tree.nodes.iter().any(|node| node.is_continued) {
+        lines.push(
+            "below a wait for a task: what the awaited tasks did, in the proportions of all tasks of that name and place"
+                .to_owned(),
+        );
+    }
     if unseen_wakes_ns > 0 {
         lines.push(format!(
             "left out: {} of waiting that had not ended, or whose end was not seen",
@@ -242,6 +253,15 @@ fn explained(activity: Activity) -> String {
     format!("[{}] {meaning}", activity.name())
 }
 
+/// How many waits the frame is a part of.
+fn waits_continued(tree: &CallTree, node: &Node) -> u64 {
+    let mut above = node;
+    while above.is_continued {
+        above = tree.node(above.parent);
+    }
+    above.stats.episodes
+}
+
 fn frame_text(analysis: &Analysis<'_>, tree: &CallTree, node: &Node) -> FrameText {
     let stats = &node.stats;
     let (name, fill) = (tree.name(node), palette::of_shares(&node.shares));
@@ -249,10 +269,18 @@ fn frame_text(analysis: &Analysis<'_>, tree: &CallTree, node: &Node) -> FrameTex
         name.to_owned(),
         units::duration(stats.total_ns),
         units::percent(stats.total_ns, tree.root().stats.total_ns),
-        units::counted(stats.episodes, "episode"),
-        format!("mean {}", units::duration(stats.mean_ns())),
-        format!("p99 {}", units::duration(stats.quantile_ns(0.99))),
     ];
+    let waits = node.is_continued.then(|| waits_continued(tree, node));
+    if let Some(waits) = waits {
+        let each = units::duration(stats.total_ns.checked_div(waits).unwrap_or(0));
+        details.push(format!(
+            "{each} of each wait, in the proportions of all such tasks"
+        ));
+    } else {
+        details.push(units::counted(stats.episodes, "episode"));
+        details.push(format!("mean {}", units::duration(stats.mean_ns())));
+        details.push(format!("p99 {}", units::duration(stats.quantile_ns(0.99))));
+    }
     if let Some(&(place, _)) = node.places.first() {
         let others = node.places.len() - 1;
         let more = if others > 0 {
@@ -276,8 +304,9 @@ fn frame_text(analysis: &Analysis<'_>, tree: &CallTree, node: &Node) -> FrameTex
     }
     let (fill, strong) = match node.kind {
         FrameKind::State(activity) => {
-            let mean = units::duration(stats.mean_ns());
-            let count = units::count(stats.episodes);
+            let episodes = waits.unwrap_or(stats.episodes);
+            let mean = units::duration(stats.total_ns.checked_div(episodes).unwrap_or(0));
+            let count = units::count(episodes);
             label = format!("{name} {mean} × {count}");
             let share = stats.total_ns as f64 / tree.root().stats.total_ns as f64;
             if !svg::fits(&label, share) {

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::activity::Activity;
 use super::analysis::Analysis;
 use super::category::Category;
+use super::continued::AwaitedTasks;
 use super::functions::{NameId, Names, Place};
 use super::path::{Shown, visible};
 use super::source::WakeSource;
@@ -81,13 +82,19 @@ impl<'a, 'p> Builder<'a, 'p> {
         self.several_processes = selected
             .windows(2)
             .any(|two| process(two[0].0) != process(two[1].0));
+        let mut awaited_tasks = AwaitedTasks::new();
         for (row, activity) in selected {
             let mut path = self.path(row, activity);
             if self.options.inverted {
                 path.reverse();
             }
-            self.add(row, activity, &path);
+            let leaf = self.add(row, activity, &path);
+            if let Some(awaited) = self.awaited(row, activity) {
+                let ns = awaited_tasks.entry((leaf, row.group, awaited)).or_default();
+                *ns = u64::saturating_add(*ns, row.stats.total_ns);
+            }
         }
+        self.continue_waits(awaited_tasks);
         self.tree.finish();
         self.tree
     }
@@ -158,7 +165,8 @@ impl<'a, 'p> Builder<'a, 'p> {
         })
     }
 
-    fn add(&mut self, row: &Row, activity: Activity, path: &[Step]) {
+    /// Puts a row at the end of its path, which is returned.
+    fn add(&mut self, row: &Row, activity: Activity, path: &[Step]) -> NodeId {
         let ns = row.stats.total_ns;
         let mut at = NodeId::ROOT;
         for step in path {
@@ -178,6 +186,30 @@ impl<'a, 'p> Builder<'a, 'p> {
         leaf.stats.merge(&row.stats);
         leaf.self_ns = leaf.self_ns.saturating_add(ns);
         leaf.shares.add(activity, ns);
+        at
+    }
+
+    /// Puts a part of a wait below the wait's state, at the end of a path.
+    pub(super) fn add_continued(
+        &mut self,
+        wait: NodeId,
+        path: &[Step],
+        activity: Option<Activity>,
+        ns: u64,
+    ) -> NodeId {
+        let mut at = wait;
+        for step in path {
+            at = self.child(at, step, ns);
+            self.tree.nodes[at.index()].is_continued = true;
+        }
+        let waited = self.tree.nodes[wait.index()].shares.dominant();
+        let leaf = &mut self.tree.nodes[at.index()];
+        leaf.stats.total_ns = leaf.stats.total_ns.saturating_add(ns);
+        leaf.self_ns = leaf.self_ns.saturating_add(ns);
+        if let Some(activity) = activity.or(waited.map(|waited| waited.0)) {
+            leaf.shares.add(activity, ns);
+        }
+        at
     }
 
     /// The node of this step, on which `ns` more will stand.

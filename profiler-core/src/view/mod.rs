@@ -4,6 +4,7 @@ mod activity;
 mod analysis;
 mod builder;
 pub mod category;
+mod continued;
 mod family;
 mod functions;
 mod groups;

@@ -2,7 +2,8 @@
 //!
 //! A row's path is what its group stands on (see [`super::family`]) → frames → state. Every row counts at the end of
 //! its path exactly once, so the root's total is the sum of the rows. By wake, the state is a separator, and the
-//! stack of the wake follows upside down: → who called wake → … → the task, driver or thread that it was.
+//! stack of the wake follows upside down: → who called wake → … → the task, driver or thread that it was. What an
+//! awaited task did stands below the state of the wait (see [`super::continued`]) and takes part in no sum above it.
 
 use super::activity::{Activity, Shares};
 use super::analysis::Analysis;
@@ -95,6 +96,8 @@ pub struct Node {
     pub own_ns: u64,
     /// Time of rows that end here.
     pub self_ns: u64,
+    /// A part of the wait above it, by what the awaited tasks did (see [`super::continued`]): it has no episodes.
+    pub is_continued: bool,
     /// Inclusive time by activity.
     pub shares: Shares,
     /// Source lines seen here with their time, most time first, at most [`MAX_PLACES`].
@@ -150,8 +153,13 @@ impl CallTree {
         for index in (1..self.nodes.len()).rev() {
             let (before, from) = self.nodes.split_at_mut(index);
             let (child, parent) = (&from[0], &mut before[from[0].parent.index()]);
-            parent.stats.merge(&child.stats);
-            parent.shares.merge(&child.shares);
+            if child.is_continued && matches!(parent.kind, FrameKind::State(_)) {
+                // It has this time already.
+                parent.self_ns = parent.self_ns.saturating_sub(child.stats.total_ns);
+            } else {
+                parent.stats.merge(&child.stats);
+                parent.shares.merge(&child.shares);
+            }
             parent.children.push(NodeId(index as u32));
         }
         for index in 0..self.nodes.len() {
@@ -181,6 +189,7 @@ impl Node {
             tasks: 0,
             own_ns: 0,
             self_ns: 0,
+            is_continued: false,
             shares: Shares::default(),
             places: Vec::new(),
         }

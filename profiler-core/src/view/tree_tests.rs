@@ -99,6 +99,8 @@ all 2940
         [timer] 1000
     tokio::runtime::task::join::JoinHandle::poll 550
       [blocking] 500
+        [blocking task] app::query 500
+          [running] 500
       [scheduled] 50
     [running] 40
   [root task] app::main 900
@@ -360,6 +362,117 @@ fn a_parent_is_as_long_as_itself() {
     assert_eq!(tasks, expected);
 }
 
+/// A batch that joins workers, which join helpers; and a walk that joins itself.
+fn joins() -> Profile {
+    let mut builder = ProfileBuilder::new();
+    const JOIN: &str = "<tokio::runtime::task::join::JoinHandle<T> as core::future::future::Future>::poll";
+    let [batch, worker, helper, walk] = ["app::batch", "app::work", "app::help", "app::walk"]
+        .map(|name| builder.group(name, TaskKind::Task, 1));
+    let [in_batch, in_worker, in_walk] = [
+        "app::batch::{{closure}}",
+        "app::work::{{closure}}",
+        "app::walk::{{closure}}",
+    ]
+    .map(|function| builder.stack(&[function, JOIN]));
+    let nap = builder.stack(&["app::help::{{closure}}", "tokio::time::sleep::Sleep::poll"]);
+    let [by_worker, by_helper, by_walk] = [worker, helper, walk].map(|group| {
+        let stack = Default::default();
+        builder.waker(Waker::Task { group, stack })
+    });
+    builder.row(batch, in_batch, State::Waiting, 1, 1000).waker = by_worker;
+    builder.row(worker, in_worker, State::Waiting, 1, 20).waker = by_helper;
+    builder.row(worker, Default::default(), State::Running, 1, 10);
+    builder.row(helper, nap, State::Waiting, 1, 5);
+    builder.row(helper, Default::default(), State::Running, 1, 2);
+    builder.row(walk, in_walk, State::Waiting, 1, 4).waker = by_walk;
+    builder.build()
+}
+
+#[test]
+fn a_wait_goes_on_in_what_the_awaited_task_did() {
+    // Thirds and sevenths: no nanosecond may get lost.
+    let expected = "\
+all 1041
+  app::batch 1000
+    tokio::runtime::task::join::JoinHandle::poll 1000
+      [join] 1000
+        app::work 1000
+          tokio::runtime::task::join::JoinHandle::poll 667
+            [join] 667
+              app::help 667
+                tokio::time::sleep::Sleep::poll 477
+                  [timer] 477
+                [running] 190
+          [running] 333
+  app::work 30
+    tokio::runtime::task::join::JoinHandle::poll 20
+      [join] 20
+        app::help 20
+          tokio::time::sleep::Sleep::poll 15
+            [timer] 15
+          [running] 5
+    [running] 10
+  app::help 7
+    tokio::time::sleep::Sleep::poll 5
+      [timer] 5
+    [running] 2
+  app::walk 4
+    tokio::runtime::task::join::JoinHandle::poll 4
+      [join] 4
+        app::walk (again) 4
+";
+    let by = |group_by, inverted| {
+        let options = TreeOptions {
+            group_by,
+            inverted,
+            ..Default::default()
+        };
+        outline(&joins(), options)
+    };
+    assert_eq!(by(GroupBy::Tree, false), expected);
+    let plain = [
+        by(GroupBy::Task, false),
+        by(GroupBy::Tree, true),
+        by(GroupBy::None, false),
+    ];
+    for plain in plain {
+        assert!(
+            !plain.contains("app::work 1000") && !plain.contains("(again)"),
+            "{plain}"
+        );
+    }
+}
+
+#[test]
+fn only_a_blocking_task_explains_a_wait_for_a_file() {
+    let outline_of = |kind| {
+        let mut builder = ProfileBuilder::new();
+        let reader = builder.group("app::read", TaskKind::Task, 1);
+        let other = builder.group("app::other", kind, 1);
+        let stack = builder.stack(&[
+            "app::read::{{closure}}",
+            "tokio::fs::read::{{closure}}",
+            "<tokio::runtime::task::join::JoinHandle<T> as core::future::future::Future>::poll",
+        ]);
+        let stack_of_wake = Default::default();
+        let waker = builder.waker(Waker::Task {
+            group: other,
+            stack: stack_of_wake,
+        });
+        builder.row(reader, stack, State::Waiting, 1, 9).waker = waker;
+        builder.row(other, Default::default(), State::Running, 1, 3);
+        outline(&builder.build(), TreeOptions::default())
+    };
+    let by_blocking = outline_of(TaskKind::Blocking);
+    assert!(by_blocking.contains("[io] 9\n"), "{by_blocking}");
+    assert!(
+        by_blocking.contains("[blocking task] app::other 9\n"),
+        "{by_blocking}"
+    );
+    let by_task = outline_of(TaskKind::Task);
+    assert!(!by_task.contains("app::other 9\n"), "{by_task}");
+}
+
 #[test]
 fn lines_of_a_frame_are_kept() {
     let profile = service();
@@ -394,7 +507,8 @@ fn deep_stacks_do_not_overflow_ours() {
     assert_eq!(tree.root().stats.total_ns, 7);
 }
 
-const FUNCTIONS: [&str; 8] = [
+const FUNCTIONS: [&str; 9] = [
+    "tokio::runtime::task::join::JoinHandle<T>::poll",
     "tokio::runtime::task::raw::poll",
     "app::a::{{closure}}",
     "app::b::{async_fn#0} @ src/b.rs:3",
@@ -460,6 +574,10 @@ proptest! {
             let below: u64 = node.children.iter().map(|&child| tree.node(child).stats.total_ns).sum();
             prop_assert_eq!(node.stats.total_ns, node.self_ns + below);
             prop_assert_eq!(node.stats.total_ns, node.shares.total_ns());
+            if !inverted && matches!(node.kind, FrameKind::State(_)) && !node.children.is_empty() {
+                prop_assert_eq!(node.self_ns, 0, "a wait goes on to its exact length");
+                prop_assert!(node.children.iter().all(|&child| tree.node(child).is_continued));
+            }
         }
         prop_assert_eq!(tree.walk().count(), tree.nodes.len());
     }
