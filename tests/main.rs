@@ -14,6 +14,7 @@ mod profiles;
 mod programs;
 mod recordings;
 mod rules;
+mod samples;
 mod signals;
 mod support;
 mod transparency;

@@ -21,6 +21,7 @@ use crate::symbolize::DebugInfo;
 pub(super) struct Circumstances {
     pub(super) command: Vec<String>,
     pub(super) started_unix_ns: u64,
+    pub(super) sampling_hz: u32,
     pub(super) notes: Vec<String>,
 }
 
@@ -44,7 +45,7 @@ pub(super) fn assemble(recorded: Recorded, region: &Region, circumstances: Circu
     assembler.symbolize();
     task_kinds(&mut assembler.profile, &recorded.raw, &assembler.stacks);
     complete_parents(&mut assembler.profile);
-    assembler.quality(circumstances.notes);
+    assembler.quality(circumstances.sampling_hz, circumstances.notes);
     let mut profile = assembler.profile;
     let tables: Vec<_> = recorded.raw.groups.iter().map(|group| group.table).collect();
     merge_equal(&mut profile, &tables);
@@ -132,6 +133,7 @@ impl<'a> Assembler<'a> {
                 process,
                 is_root,
                 parent,
+                ref polls,
                 tasks,
                 completed,
                 cancelled,
@@ -144,6 +146,7 @@ impl<'a> Assembler<'a> {
                 kind: if is_root { TaskKind::Root } else { TaskKind::Task },
                 spawn_stack,
                 parent: parent.map(|parent| GroupId(parent.group)),
+                polls: polls.clone(),
                 tasks,
                 completed,
                 cancelled,
@@ -195,19 +198,14 @@ impl<'a> Assembler<'a> {
 
     fn longest_polls(&mut self) {
         for raw in &self.recorded.raw.longest_polls {
-            let number = raw.stack;
-            let stack = if number == 0 {
-                RawStack::default()
-            } else {
-                RawStack {
-                    process: raw.group.process,
-                    number,
-                }
-            };
-            let stack = self.stack(stack);
+            let stack = self.stack(RawStack::new(raw.group.process, raw.stack));
+            let (busy, busy_stack) = raw.busy.unwrap_or_default();
+            let busy_stack = self.stack(RawStack::new(raw.group.process, busy_stack));
             self.profile.longest_polls.push(LongPoll {
                 group: GroupId(raw.group.group),
                 stack,
+                busy,
+                busy_stack,
                 started_ns: raw.started_ns,
                 duration_ns: raw.duration_ns,
             });
@@ -340,7 +338,7 @@ impl<'a> Assembler<'a> {
         self.profile.quality.notes.push(note);
     }
 
-    fn quality(&mut self, notes: Vec<String>) {
+    fn quality(&mut self, sampling_hz: u32, notes: Vec<String>) {
         let counts = self.recorded.raw.counts;
         let frames = &self.profile.frames;
         let mut quality = Quality {
@@ -353,6 +351,8 @@ impl<'a> Assembler<'a> {
             waits_split: counts.waits_split,
             frames_total: frames.len() as u64,
             frames_unsymbolised: frames.iter().filter(|frame| frame.functions.is_empty()).count() as u64,
+            sampling_hz,
+            samples: counts.samples,
             clock: self.region.clock().name().into(),
             notes,
         };

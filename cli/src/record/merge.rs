@@ -7,7 +7,7 @@ use std::hash::Hash;
 use asyncprof_core::aggregate::TableId;
 use asyncprof_core::profile::{
     Frame, FrameId, Function, Group, GroupId, ModuleId, OpenWait, ProcessId, Profile, Row, StackId, State,
-    TaskKind, Waker, WakerId,
+    Stats, TaskKind, Waker, WakerId,
 };
 
 /// Merges equal frames, then equal stacks, groups, wakers and rows. Keeps every total. Drops what nothing refers
@@ -52,6 +52,7 @@ pub(super) fn merge_equal(profile: &mut Profile, tables: &[Option<TableId>]) {
     for poll in &mut profile.longest_polls {
         poll.group = group_of(poll.group);
         poll.stack = stack_of(poll.stack);
+        poll.busy_stack = stack_of(poll.busy_stack);
     }
     for wait in &mut profile.open_waits {
         wait.group = group_of(wait.group);
@@ -152,6 +153,7 @@ fn merge_groups(
                 distinct.push(Group {
                     spawn_stack,
                     parent,
+                    polls: Stats::default(),
                     tasks,
                     completed,
                     cancelled,
@@ -161,6 +163,7 @@ fn merge_groups(
                 distinct.len() as u32 - 1
             });
         let merged = &mut distinct[number as usize];
+        merged.polls.merge(&group.polls);
         merged.tasks += group.tasks;
         merged.completed += group.completed;
         merged.cancelled += group.cancelled;
@@ -237,7 +240,7 @@ fn merge_windows(a: &[(u32, u64)], b: &[(u32, u64)]) -> Vec<(u32, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use asyncprof_core::profile::{Meta, Process, Stats, StringId};
+    use asyncprof_core::profile::{Meta, Process, StringId};
 
     fn named(line: u32, address: u64) -> Frame {
         let function = Function {

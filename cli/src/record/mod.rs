@@ -9,6 +9,7 @@ mod outputs;
 mod parents;
 mod sampler;
 mod session;
+mod stacks;
 mod target;
 mod task_kinds;
 

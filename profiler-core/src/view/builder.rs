@@ -7,7 +7,7 @@ use super::analysis::Analysis;
 use super::category::Category;
 use super::continued::AwaitedTasks;
 use super::functions::{NameId, Names, Place};
-use super::path::{Shown, visible};
+use super::path::{Shown, visible, visible_busy};
 use super::source::WakeSource;
 use super::tree::{By, CallTree, FrameKind, Node, NodeId, TreeOptions};
 use crate::profile::{GroupId, Row, StackId, Waker, WakerId};
@@ -50,7 +50,8 @@ pub(super) struct Builder<'a, 'p> {
     pub(super) root_paths: HashMap<GroupId, Vec<Step>>,
     /// Groups whose tasks are in a node.
     counted: HashSet<(NodeId, GroupId)>,
-    stacks: HashMap<StackId, Vec<Shown>>,
+    /// Of waits, and of what a thread was found to do in a poll.
+    stacks: HashMap<(StackId, bool), Vec<Shown>>,
 }
 
 impl<'a, 'p> Builder<'a, 'p> {
@@ -101,7 +102,7 @@ impl<'a, 'p> Builder<'a, 'p> {
 
     fn path(&mut self, row: &Row, activity: Activity) -> Vec<Step> {
         let mut path = self.root_path(row.group);
-        self.push_stack(&mut path, row.stack);
+        self.push_stack(&mut path, row.stack, is_busy(activity));
         if self.options.by == By::Wake {
             path.push(self.step("-- woken by --", FrameKind::WokenBy(activity)));
             path.extend(self.wake_path(row.waker));
@@ -120,8 +121,8 @@ impl<'a, 'p> Builder<'a, 'p> {
     }
 
     /// The frames of a stack below the task that it is of.
-    pub(super) fn push_stack(&mut self, path: &mut Vec<Step>, stack: StackId) {
-        let frames = self.frames(stack).to_vec();
+    pub(super) fn push_stack(&mut self, path: &mut Vec<Step>, stack: StackId, is_busy: bool) {
+        let frames = self.frames(stack, is_busy).to_vec();
         self.push_frames(path, &frames);
     }
 
@@ -133,7 +134,7 @@ impl<'a, 'p> Builder<'a, 'p> {
         ) {
             (Waker::Task { group, stack }, _) => {
                 let mut path = vec![self.group_step(group)];
-                self.push_stack(&mut path, stack);
+                self.push_stack(&mut path, stack, false);
                 // Its tasks are counted where their own time is.
                 path.iter_mut().for_each(|step| step.group = None);
                 path
@@ -141,7 +142,7 @@ impl<'a, 'p> Builder<'a, 'p> {
             (waker, source) => {
                 let source = source.unwrap_or(WakeSource::Thread);
                 let mut path = vec![self.step(source.name(), FrameKind::Source(source))];
-                path.extend(self.frames(waker.stack()).iter().map(Step::of));
+                path.extend(self.frames(waker.stack(), false).iter().map(Step::of));
                 path
             }
         };
@@ -155,9 +156,10 @@ impl<'a, 'p> Builder<'a, 'p> {
         path
     }
 
-    pub(super) fn frames(&mut self, stack: StackId) -> &[Shown] {
-        self.stacks.entry(stack).or_insert_with(|| {
-            visible(
+    fn frames(&mut self, stack: StackId, is_busy: bool) -> &[Shown] {
+        self.stacks.entry((stack, is_busy)).or_insert_with(|| {
+            let shown = if is_busy { visible_busy } else { visible };
+            shown(
                 &self.analysis.functions,
                 &self.analysis.calls(stack),
                 self.options.show_runtime,
@@ -224,4 +226,9 @@ impl<'a, 'p> Builder<'a, 'p> {
         }
         id
     }
+}
+
+/// Whether the stack of such a row is that of a thread in a poll.
+pub(super) fn is_busy(activity: Activity) -> bool {
+    matches!(activity, Activity::OnCpu | Activity::Blocked)
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use super::activity::Activity;
-use super::builder::Builder;
+use super::builder::{Builder, is_busy};
 use super::family::GroupBy;
 use super::kind::Kind;
 use super::tree::{By, FrameKind, NodeId};
@@ -102,7 +102,7 @@ impl Builder<'_, '_> {
         for (deed, ns) in split(ns, &deeds) {
             let mut path = vec![self.group_step(awaited)];
             if ns >= following.min_ns {
-                self.push_stack(&mut path, deed.stack);
+                self.push_stack(&mut path, deed.stack, is_busy(deed.activity));
             }
             path.push(self.state_step(deed.activity));
             let state = self.add_continued(wait, &path, Some(deed.activity), ns);

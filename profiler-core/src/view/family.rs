@@ -56,7 +56,7 @@ impl Builder<'_, '_> {
     /// The functions that spawned the group's tasks, and their name.
     fn push_generation(&mut self, path: &mut Vec<Step>, id: GroupId) {
         let spawned_at = self.analysis.profile.group(id).spawn_stack;
-        self.push_stack(path, spawned_at);
+        self.push_stack(path, spawned_at, false);
         path.push(self.group_step(id));
     }
 

@@ -23,6 +23,9 @@ pub enum By {
     Wait,
     Io,
     Sched,
+    /// Being polled, in whatever way.
+    Running,
+    /// Being polled, on the CPU.
     Cpu,
     /// Waits of which is known who ended them, with the stack of the wake.
     Wake,
@@ -36,7 +39,8 @@ impl By {
             By::Wait => matches!(activity, Activity::Waiting(_)),
             By::Io => activity == Activity::Waiting(Kind::Io),
             By::Sched => activity == Activity::Scheduled,
-            By::Cpu => activity == Activity::Running,
+            By::Running => matches!(activity, Activity::OnCpu | Activity::Blocked | Activity::Running),
+            By::Cpu => activity == Activity::OnCpu,
         }
     }
 }
