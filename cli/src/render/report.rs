@@ -16,6 +16,7 @@ use super::{labels, palette, stuck, units, warnings};
 
 #[derive(Clone, Debug)]
 pub(crate) struct ReportOptions {
+    pub(crate) rules: Rules,
     /// How many lines each list has at most.
     pub(crate) limit: usize,
     /// Colours for a terminal.
@@ -28,7 +29,7 @@ const NAME_WIDTH: usize = 60;
 
 /// Writes the report as text.
 pub(crate) fn report(profile: &Profile, options: &ReportOptions, mut out: impl Write) -> anyhow::Result<()> {
-    let analysis = Analysis::new(profile, &Rules::default());
+    let analysis = Analysis::new(profile, &options.rules);
     let report = Report::new(&analysis, options.limit);
     let mut text = header(&report);
     if report.task_time_ns == 0 {
@@ -87,7 +88,7 @@ pub(crate) fn report_stuck(
     options: &ReportOptions,
     mut out: impl Write,
 ) -> anyhow::Result<()> {
-    let analysis = Analysis::new(profile, &Rules::default());
+    let analysis = Analysis::new(profile, &options.rules);
     let report = Report::new(&analysis, 0);
     let list = stuck::list(&stuck::stuck(&analysis), options.limit, options.color);
     write!(out, "{}\n{list}", header(&report))?;
@@ -101,7 +102,7 @@ pub(crate) fn report_json(
     options: &ReportOptions,
     mut out: impl Write,
 ) -> anyhow::Result<()> {
-    let analysis = Analysis::new(profile, &Rules::default());
+    let analysis = Analysis::new(profile, &options.rules);
     // In one piece: an error of the writer comes back as what it is, not as one of JSON.
     let mut text = serde_json::to_vec_pretty(&Report::new(&analysis, options.limit))?;
     text.push(b'\n');

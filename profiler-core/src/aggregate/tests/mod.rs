@@ -5,6 +5,7 @@ mod cases;
 mod causal;
 mod delays;
 mod losses;
+mod parents;
 mod roots;
 mod simulator;
 mod truth;
