@@ -8,6 +8,8 @@
 pub mod aggregate;
 #[cfg(not(loom))]
 pub mod clock;
+#[cfg(not(loom))]
+pub mod diff;
 pub mod event;
 #[cfg(all(test, loom))]
 mod loom_tests;

@@ -48,6 +48,7 @@ pub(crate) fn flamegraph(
         show_runtime: options.show_runtime,
         inverted: options.inverted,
         group_by: options.group_by,
+        exact_names: false,
     };
     let tree = CallTree::new(&analysis, &tree_options);
     if tree.root().stats.total_ns == 0 {

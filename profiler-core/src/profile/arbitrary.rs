@@ -21,7 +21,7 @@ struct Sizes {
     wakers: u32,
 }
 
-pub(super) fn profile() -> impl Strategy<Value = Profile> {
+pub(crate) fn profile() -> impl Strategy<Value = Profile> {
     (1..3u32, 1..4u32, 1..6u32, 1..8u32, 1..8u32, 1..5u32, 1..5u32)
         .prop_map(
             |(processes, modules, strings, frames, stacks, groups, wakers)| Sizes {

@@ -1,7 +1,7 @@
 //! The profile model, its statistics and its file.
 
 #[cfg(test)]
-mod arbitrary;
+pub(crate) mod arbitrary;
 mod check;
 mod file;
 mod model;

@@ -11,7 +11,7 @@ use super::functions::{NameId, Names, Place};
 use super::path::{Shown, visible, visible_busy};
 use super::source::WakeSource;
 use super::tree::{CallTree, FrameKind, Node, NodeId, TreeOptions};
-use crate::profile::{GroupId, StackId, Waker, WakerId};
+use crate::profile::{GroupId, Row, StackId, Waker, WakerId};
 
 #[derive(Clone, Copy)]
 pub(super) struct Step {
@@ -74,7 +74,8 @@ impl<'a, 'p> Builder<'a, 'p> {
         }
     }
 
-    pub(super) fn build(mut self) -> CallTree {
+    /// The tree, and at which node each row ended.
+    pub(super) fn build(mut self) -> (CallTree, Vec<(NodeId, &'p Row)>) {
         let analysis = self.analysis;
         let selected = counted(analysis, &self.options);
         let process = |counted: &Counted<'_>| analysis.profile.group(counted.group).process;
@@ -82,12 +83,16 @@ impl<'a, 'p> Builder<'a, 'p> {
             .windows(2)
             .any(|two| process(&two[0]) != process(&two[1]));
         let mut awaited_tasks = AwaitedTasks::new();
+        let mut ends = Vec::new();
         for counted in &selected {
             let mut path = self.path(counted);
             if self.options.inverted {
                 path.reverse();
             }
             let leaf = self.add(counted, &path);
+            if let Then::State(row) = counted.then {
+                ends.push((leaf, row));
+            }
             if let Then::State(row) = counted.then
                 && let Some(awaited) = self.awaited(row, counted.activity)
             {
@@ -97,7 +102,7 @@ impl<'a, 'p> Builder<'a, 'p> {
         }
         self.continue_waits(awaited_tasks);
         self.tree.finish();
-        self.tree
+        (self.tree, ends)
     }
 
     fn path(&mut self, counted: &Counted<'_>) -> Vec<Step> {

@@ -61,7 +61,7 @@ impl Builder<'_, '_> {
     }
 
     /// A task is often named after its outermost function: one frame says both.
-    pub(super) fn push_frames(&self, path: &mut Vec<Step>, frames: &[Shown]) {
+    pub(super) fn push_frames(&mut self, path: &mut Vec<Step>, frames: &[Shown]) {
         let analysis = self.analysis;
         let mut frames = frames.iter().peekable();
         if let (Some(last), Some(first)) = (path.last_mut(), frames.peek())
@@ -73,7 +73,14 @@ impl Builder<'_, '_> {
             last.place = first.place;
             frames.next();
         }
-        path.extend(frames.map(Step::of));
+        let exact_names = self.options.exact_names;
+        path.extend(frames.map(|frame| match analysis.profile.string(frame.raw) {
+            raw if exact_names && !raw.is_empty() => Step {
+                name: self.tree.names.id(raw),
+                ..Step::of(frame)
+            },
+            _ => Step::of(frame),
+        }));
     }
 
     pub(super) fn group_step(&mut self, id: GroupId) -> Step {

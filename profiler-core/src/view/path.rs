@@ -9,12 +9,13 @@ use super::category::{Category, part_of, tells_the_leaf};
 use super::functions::{Call, Functions, NameId, Place};
 use super::kind::{Kind, Named, Rules};
 use super::names::crate_of;
-use crate::profile::{Profile, StackId};
+use crate::profile::{Profile, StackId, StringId};
 
 /// One shown frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shown {
     pub(super) name: NameId,
+    pub(super) raw: StringId,
     pub(super) category: Category,
     pub(super) place: Option<Place>,
 }
@@ -23,6 +24,7 @@ impl Shown {
     fn of(call: &Call) -> Shown {
         Shown {
             name: call.name,
+            raw: call.raw,
             category: call.category,
             place: call.place,
         }

@@ -57,6 +57,8 @@ pub struct TreeOptions {
     /// Leaf first: state → leaf → … → group.
     pub inverted: bool,
     pub group_by: GroupBy,
+    /// Functions by their whole names, as the compiler wrote them.
+    pub exact_names: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -127,6 +129,14 @@ pub struct CallTree {
 
 impl CallTree {
     pub fn new(analysis: &Analysis<'_>, options: &TreeOptions) -> CallTree {
+        Builder::new(analysis, *options).build().0
+    }
+
+    /// The tree, and at which of its nodes each row of the profile ended.
+    pub fn with_rows<'p>(
+        analysis: &Analysis<'p>,
+        options: &TreeOptions,
+    ) -> (CallTree, Vec<(NodeId, &'p Row)>) {
         Builder::new(analysis, *options).build()
     }
 

@@ -1,0 +1,86 @@
+//! What one run says about one node: time, episodes, and time per block of windows.
+
+use crate::profile::{Profile, Row, Stats};
+
+/// Windows of a longer recording are taken together until there are no more than so many blocks.
+const MAX_BLOCKS: u64 = 64;
+
+/// How the windows of all runs are taken together: into blocks of the same length everywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Blocks {
+    windows: u64,
+}
+
+impl Blocks {
+    pub(super) fn for_runs(runs: &[&Profile]) -> Blocks {
+        let most = runs.iter().map(|run| whole_windows(run)).max().unwrap_or(0);
+        Blocks {
+            windows: most.div_ceil(MAX_BLOCKS).max(1),
+        }
+    }
+
+    /// Blocks that the run fills. What is left of it at the end is in no block.
+    pub(super) fn of(self, run: &Profile) -> usize {
+        (whole_windows(run) / self.windows) as usize
+    }
+
+    pub(super) fn seconds(self, run: &Profile) -> f64 {
+        (self.windows as f64) * (run.meta.window_ns as f64) / 1e9
+    }
+}
+
+fn whole_windows(run: &Profile) -> u64 {
+    run.meta.duration_ns.checked_div(run.meta.window_ns).unwrap_or(0)
+}
+
+/// Sums over rows. All but `fourth` are exact, so their order does not matter.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Measure {
+    pub(super) total_ns: u64,
+    /// Of rows in which at least one episode was seen to end.
+    pub(super) stats: Stats,
+    /// Episodes that were seen to end.
+    pub(super) ended: u64,
+    /// Σ ns⁴ over the episodes, to the histogram's 12.5 %: how well Σ ns² itself is known.
+    pub(super) fourth: f64,
+    pub(super) blocks: Vec<u64>,
+}
+
+impl Measure {
+    pub(super) fn of(row: &Row, blocks: Blocks, run: &Profile) -> Measure {
+        let ended = row.stats.episodes.saturating_sub(row.open_episodes);
+        let mut measure = Measure {
+            total_ns: row.stats.total_ns,
+            ended,
+            blocks: vec![0; blocks.of(run)],
+            ..Measure::default()
+        };
+        // Tasks that are at one place from the start to the end are no sample of anything: their time counts, and
+        // varies as the windows say.
+        if ended > 0 {
+            measure.stats = row.stats.clone();
+            let quartic = |(ns, episodes): (u64, u64)| (ns as f64).powi(4) * episodes as f64;
+            measure.fourth = row.stats.histogram().map(quartic).sum();
+        }
+        for &(window, ns) in &row.windows {
+            if let Some(block) = measure
+                .blocks
+                .get_mut((u64::from(window) / blocks.windows) as usize)
+            {
+                *block = block.saturating_add(ns);
+            }
+        }
+        measure
+    }
+
+    pub(super) fn merge(&mut self, other: &Measure) {
+        self.total_ns = self.total_ns.saturating_add(other.total_ns);
+        self.stats.merge(&other.stats);
+        self.ended += other.ended;
+        self.fourth += other.fourth;
+        self.blocks.resize(self.blocks.len().max(other.blocks.len()), 0);
+        for (sum, ns) in self.blocks.iter_mut().zip(&other.blocks) {
+            *sum = sum.saturating_add(*ns);
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! Two sides of recordings compared, node by node of their call trees: what got slower, what faster, what stayed the
+//! same, and what the data cannot tell. `docs/statistics.md` has the formulas and their sources.
+//!
+//! align (one tree of all runs) → estimate (rates with variances) → judge → blame → gate.
+
+mod align;
+mod blame;
+mod compare;
+mod estimate;
+mod gate;
+mod measure;
+mod objections;
+mod quantiles;
+#[cfg(test)]
+mod simulate;
+#[cfg(test)]
+mod tests;
+
+pub use compare::{Diff, DiffNode, DiffOptions, Verdict, compare};
+pub use estimate::{Estimate, Exposure};
+pub use gate::Gate;
+pub use objections::objections;
