@@ -4,6 +4,8 @@
 #![allow(unreachable_pub)]
 
 mod accuracy;
+mod accuracy_page;
+mod accuracy_suite;
 mod endings;
 mod help;
 mod outcomes;
