@@ -3,7 +3,7 @@
 
 use asyncprof_core::profile::{State, TaskKind};
 
-use crate::support::distribution::{Cell, Distribution, PART_OF_RUNNING, Truth, truth};
+use crate::support::distribution::{Account, Cell, Distribution, Truth, account};
 use crate::support::fixtures::fixture;
 use crate::support::invariants::{self, Quality};
 use crate::support::observed::tasks_named;
@@ -56,7 +56,7 @@ pub const WORKLOADS: [Workload; 5] = [
 
 /// What a recording of a workload says, beside the truth.
 pub struct Outcome {
-    pub truth: Vec<Truth>,
+    pub truth: Account,
     pub found: Distribution,
     /// Distances of the two: with each state a cell of its own, and as far as the program can tell them apart.
     pub strict: f64,
@@ -70,23 +70,24 @@ impl Outcome {
     pub fn of(workload: &Workload, profile: &'static str) -> Outcome {
         let recording = Recording::new(&[], fixture("script", profile, "script"), &[workload.script]);
         assert!(recording.output.status.success(), "{}", recording.stderr());
-        let truth = truth(&recording.folder.path().join("truth"));
+        let truth = account(&recording.folder.path().join("truth"));
         let profile = recording.profile();
         invariants::check(&profile, Quality::complete(true));
         let found = Distribution::of(&profile);
         // A task that waits for a timer, a socket or a child does not know when it was woken.
         let is_told = |path: &str| {
             let mut waits = truth
+                .cells
                 .iter()
                 .filter(|truth| truth.cell.0 == path && truth.line != 0);
             waits.all(|truth| truth.wake_known)
         };
-        let told = found.distance(&truth, |cell| match cell.1.as_str() {
+        let told = found.distance(&truth.cells, |cell| match cell.1.as_str() {
             "running" => "running".to_owned(),
             _ if !is_told(&cell.0) => "suspended".to_owned(),
             state => state.to_owned(),
         });
-        let strict = found.distance(&truth, |cell| cell.1.clone());
+        let strict = found.distance(&truth.cells, |cell| cell.1.clone());
         let outcome = Outcome {
             truth,
             found,
@@ -100,15 +101,12 @@ impl Outcome {
     /// Counts are exact: each task is there, each poll, each wait, and each wait in its line.
     fn check_lives(&self, workload: &Workload, profile: &asyncprof_core::profile::Profile) {
         let name = workload.name;
-        for truth in self
-            .truth
-            .iter()
-            .filter(|truth| truth.line != 0 && truth.cell.1 != PART_OF_RUNNING)
-        {
+        for truth in self.truth.cells.iter().filter(|truth| truth.line != 0) {
             let found = self.found.found(&truth.cell);
             let is_wait = truth.cell.1 != "scheduled";
             // A wake-up that came before the task was suspended ends no wait.
-            let waits = u64::from(truth.ns > 0)..=truth.episodes;
+            let doubts = self.truth.doubts;
+            let waits = u64::from(truth.ns > 0 && doubts == 0)..=truth.episodes + doubts;
             assert!(
                 !is_wait || waits.contains(&found.episodes),
                 "{name}: {truth:?} was {found:?}\n{}",
@@ -117,7 +115,7 @@ impl Outcome {
             let in_line = found.lines.iter().all(|&line| line == truth.line);
             assert!(in_line, "{name}: {truth:?} stands at {:?}", found.lines);
         }
-        for truth in self.truth.iter().filter(|truth| truth.cell.1 == "running") {
+        for truth in self.truth.cells.iter().filter(|truth| truth.cell.1 == "running") {
             let task = &truth.cell.0;
             assert_eq!(
                 self.found.found(&truth.cell).episodes,
@@ -170,13 +168,14 @@ impl Outcome {
     pub fn check(&self, workload: &Workload) {
         let name = workload.name;
         let table = self.table();
-        let unknown = self.truth.iter().find(|truth| truth.cell.1 == "unknown");
+        let unknown = self.truth.cells.iter().find(|truth| truth.cell.1 == "unknown");
         assert!(
             unknown.is_none(),
             "{name}: the program does not know itself: {unknown:?}"
         );
-        let episodes: u64 = self.truth.iter().map(|truth| truth.episodes).sum();
-        let slack = episodes as f64 * SLACK_NS_PER_EPISODE / self.found.total_ns() as f64;
+        let episodes: u64 = self.truth.cells.iter().map(|truth| truth.episodes).sum();
+        let slack_ns = episodes as f64 * SLACK_NS_PER_EPISODE + self.truth.doubt_ns as f64;
+        let slack = slack_ns / self.found.total_ns() as f64;
         assert!(
             self.told <= 0.01 + slack,
             "{name}: {} from the truth\n{table}",
@@ -189,11 +188,10 @@ impl Outcome {
         );
         // Neither timers nor the feeder are early, and work takes its time: a program that says otherwise is wrong.
         let task = |truth: &Truth| truth.cell.0.split(' ').next().map(str::to_owned);
-        for life in self.truth.iter().filter(|truth| truth.cell.1 == "running") {
-            let of_task = self.truth.iter().filter(|truth| task(truth) == task(life));
-            let own = of_task.filter(|truth| truth.cell.1 != PART_OF_RUNNING);
+        for life in self.truth.cells.iter().filter(|truth| truth.cell.1 == "running") {
+            let of_task = self.truth.cells.iter().filter(|truth| task(truth) == task(life));
             let (ns, nominal_ns) =
-                own.fold((0, 0), |sum, truth| (sum.0 + truth.ns, sum.1 + truth.nominal_ns));
+                of_task.fold((0, 0), |sum, truth| (sum.0 + truth.ns, sum.1 + truth.nominal_ns));
             assert!(
                 ns + 1_000_000 >= nominal_ns,
                 "{name}: {} lived {ns} of {nominal_ns} ns",
@@ -204,13 +202,12 @@ impl Outcome {
 
     /// All cells that matter, most time first.
     pub fn table(&self) -> String {
-        let cells = self.truth.iter().map(|truth| truth.cell.clone());
+        let cells = self.truth.cells.iter().map(|truth| truth.cell.clone());
         let mut cells: Vec<_> = cells.chain(self.found.cells.keys().cloned()).collect();
         cells.sort();
         cells.dedup();
-        cells.retain(|cell| cell.1 != PART_OF_RUNNING);
         let of = |cell: &Cell| {
-            let truth = self.truth.iter().find(|truth| truth.cell == *cell);
+            let truth = self.truth.cells.iter().find(|truth| truth.cell == *cell);
             let (ns, nominal_ns) = truth.map_or((0, 0), |truth| (truth.ns, truth.nominal_ns));
             (self.found.found(cell).ns, ns, nominal_ns)
         };

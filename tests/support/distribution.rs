@@ -23,12 +23,32 @@ pub struct Truth {
     pub wake_known: bool,
 }
 
-/// Parts of what the polls of a task run, by the place that ran it: no cells of their own.
-pub const PART_OF_RUNNING: &str = "part of running";
+/// All that the program says.
+#[derive(Clone, Debug)]
+pub struct Account {
+    pub cells: Vec<Truth>,
+    #[expect(dead_code, reason = "no place tells what its polls ran yet")]
+    /// Parts of what the polls of tasks ran, by the place that ran it.
+    pub parts: Vec<Truth>,
+    /// Waits of several branches that were all over when the task was polled, on a busy machine: each is given to one of
+    /// them, and counted here.
+    pub doubt_ns: u64,
+    pub doubts: u64,
+}
 
-pub fn truth(path: &Path) -> Vec<Truth> {
+pub fn account(path: &Path) -> Account {
     let text = std::fs::read_to_string(path).expect("the program writes its truth");
-    text.lines().map(parse).collect()
+    let mut cells: Vec<Truth> = text.lines().map(parse).collect();
+    let parts = cells
+        .extract_if(.., |truth| truth.cell.1 == "part of running")
+        .collect();
+    let doubts: Vec<Truth> = cells.extract_if(.., |truth| truth.cell.1 == "in doubt").collect();
+    Account {
+        cells,
+        parts,
+        doubt_ns: doubts.iter().map(|truth| truth.ns).sum(),
+        doubts: doubts.iter().map(|truth| truth.episodes).sum(),
+    }
 }
 
 fn parse(line: &str) -> Truth {
@@ -100,8 +120,7 @@ impl Distribution {
         let mut cells: BTreeMap<Cell, (f64, f64)> = BTreeMap::new();
         // The root task does nothing but wait for the others to end.
         let is_spawned = |cell: &Cell| !cell.0.starts_with("main");
-        let is_counted = |truth: &&Truth| truth.cell.1 != PART_OF_RUNNING && is_spawned(&truth.cell);
-        for truth in truth.iter().filter(is_counted) {
+        for truth in truth.iter().filter(|truth| is_spawned(&truth.cell)) {
             let cell = (truth.cell.0.clone(), state_of(&truth.cell));
             cells.entry(cell).or_default().0 += truth.ns as f64;
         }
