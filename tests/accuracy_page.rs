@@ -81,7 +81,7 @@ fn write() -> String {
 }
 
 const HEADER: &str = "\
-| workload | build | task time s | distance % | told apart % | own lines % | or own spawns % |
+| workload | build | task time s | distance % | by place % | own lines % | or own spawns % |
 |---|---|--:|--:|--:|--:|--:|";
 
 fn head() -> String {
@@ -108,8 +108,8 @@ nanosecond of each task to a place (the program's async fns, from the task's to 
 
 - **distance**: total variation distance of the two distributions over (place, state), 0 to 100 %, of all tasks but the root
   task. At most 1 % here.
-- **told apart**: the same, but waiting and scheduled are one where the program cannot know when it was woken (by a timer,
-  a socket, the end of a task). This one is tested on busy machines, too.
+- **by place**: the same, but waiting and the scheduling delay after it are one, save for those behind the known blocker. On
+  a busy machine the program does not know better when it was woken; so this one is tested everywhere.
 - **own lines**: task time that ends in a file and line of the program's own code. What has none is running (its stacks are
   those of samples) and what libraries' own tasks do; with the line that **spawned** the task it is the last column,
   at least 95 %.

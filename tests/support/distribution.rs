@@ -19,8 +19,6 @@ pub struct Truth {
     pub episodes: u64,
     /// 0 where the cell is a whole task.
     pub line: u32,
-    /// Else the program counts the scheduling delay after the wake as waiting.
-    pub wake_known: bool,
 }
 
 /// All that the program says.
@@ -61,7 +59,6 @@ fn parse(line: &str) -> Truth {
         nominal_ns: number("nominal_ns"),
         episodes: number("episodes"),
         line: number("line") as u32,
-        wake_known: value["wake_known"].as_bool().expect("a truth value"),
     }
 }
 

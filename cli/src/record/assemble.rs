@@ -10,7 +10,7 @@ use asyncprof_core::profile::{
 };
 use asyncprof_core::region::Region;
 
-use super::merge::merge_equal;
+use super::merge::{merge_equal, merge_roots};
 use super::sampler::Recorded;
 use super::task_kinds::task_kinds;
 use crate::symbolize::DebugInfo;
@@ -47,6 +47,7 @@ pub(super) fn assemble(recorded: Recorded, region: &Region, circumstances: Circu
     let tables: Vec<_> = recorded.raw.groups.iter().map(|group| group.table).collect();
     merge_equal(&mut profile, &tables);
     asyncprof_core::view::name_groups(&mut profile);
+    merge_roots(&mut profile);
     profile
 }
 

@@ -16,9 +16,8 @@ pub(super) enum GroupKey {
         table: Option<TableId>,
         spawn_stack: u32,
     },
-    Roots {
-        process: u32,
-    },
+    /// Root tasks whose first await has this stack.
+    Roots { process: u32, first_stack: u32 },
 }
 
 #[derive(Debug, Default)]
@@ -44,7 +43,7 @@ impl Tally {
                 table,
                 spawn_stack,
             } => (process, table, spawn_stack),
-            GroupKey::Roots { process } => (process, None, 0),
+            GroupKey::Roots { process, .. } => (process, None, 0),
         };
         let id = *self
             .group_index
