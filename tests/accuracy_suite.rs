@@ -111,11 +111,6 @@ impl Outcome {
         }
         for truth in self.truth.cells.iter().filter(|truth| truth.cell.1 == "running") {
             let task = &truth.cell.0;
-            assert_eq!(
-                self.found.found(&truth.cell).episodes,
-                truth.episodes,
-                "{name}: polls of {task}"
-            );
             let episodes = |state: State| -> u64 {
                 let of_task = |row: &&asyncprof_core::profile::Row| {
                     let group = profile.group(row.group);
@@ -130,14 +125,13 @@ impl Outcome {
                     .map(|row| row.stats.episodes)
                     .sum()
             };
-            let tasks: u64 = ["places", "helpers"]
-                .iter()
-                .map(|module| {
-                    let group = tasks_named(profile, TaskKind::Task, &format!("script::{module}::{task}"));
-                    assert_eq!(group.completed, group.tasks, "{name}: {group:?}");
-                    group.tasks
-                })
-                .sum();
+            let groups = ["places", "helpers"]
+                .map(|module| tasks_named(profile, TaskKind::Task, &format!("script::{module}::{task}")));
+            let tasks: u64 = groups.iter().map(|group| group.tasks).sum();
+            let completed: u64 = groups.iter().map(|group| group.completed).sum();
+            assert_eq!(completed, tasks, "{name}: {task}");
+            let polls: u64 = groups.iter().map(|group| group.polls.episodes).sum();
+            assert_eq!(polls, truth.episodes, "{name}: polls of {task}");
             assert!(tasks >= 1, "{name}: {task}");
             assert_eq!(
                 episodes(State::Scheduled),
@@ -207,6 +201,15 @@ impl Outcome {
         };
         cells.sort_by_key(|cell| std::cmp::Reverse(of(cell)));
         let ms = |ns: u64| format!("{:.1}", ns as f64 / 1e6);
+        eprintln!(
+            "PARTS {:?} {:#?}",
+            self.truth
+                .parts
+                .iter()
+                .map(|t| (&t.cell.0, t.ns, t.cpu_ns))
+                .collect::<Vec<_>>(),
+            self.found.ran
+        );
         let mut table =
             String::from("| place | state | nominal ms | true ms | recorded ms |\n|---|---|--:|--:|--:|\n");
         for cell in &cells {

@@ -16,6 +16,7 @@ mod profiles;
 mod programs;
 mod recordings;
 mod runtimes;
+mod samples;
 mod signals;
 mod support;
 mod transparency;

@@ -46,10 +46,13 @@ pub enum Kind {
     /// A table was polled for the first time. Subject: none; aux: its index; value: the stack below the poll
     /// (who polls it), up to the enclosing poll if there is one.
     TableSeen = 12,
+    /// What a polling thread was found to do. Aux: a [`Found`]; value: its stack, from the innermost function (its
+    /// address plus one, as if it were a call) to the poll. Subject: the ticks that the sample stands for.
+    Sample = 13,
 }
 
 impl Kind {
-    const ALL: [Kind; 12] = [
+    const ALL: [Kind; 13] = [
         Kind::ThreadStart,
         Kind::Gap,
         Kind::Spawn,
@@ -62,6 +65,7 @@ impl Kind {
         Kind::RootWake,
         Kind::RootEnd,
         Kind::TableSeen,
+        Kind::Sample,
     ];
 
     fn from_byte(byte: u8) -> Option<Kind> {
@@ -75,6 +79,16 @@ impl Kind {
             _ => MAX_WORDS,
         }
     }
+}
+
+/// How a thread was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum Found {
+    /// It answered at once.
+    OnCpu = 0,
+    /// Its stack was read from outside while it stood still; or it was ready, but answered late.
+    Blocked = 1,
 }
 
 /// How a poll, or a task, ended.
@@ -152,7 +166,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn decode_reverses_encode(kind in 1u8..=12, ticks in 0..=TICKS_MASK, subject in 0..=SUBJECT_MASK, aux: u16, value: u64) {
+        fn decode_reverses_encode(kind in 1u8..=13, ticks in 0..=TICKS_MASK, subject in 0..=SUBJECT_MASK, aux: u16, value: u64) {
             let kind = Kind::from_byte(kind).unwrap();
             let event = Event { kind, ticks, subject, aux, value };
             prop_assert_eq!(Event::decode(event.encode()), Some(event));
@@ -160,7 +174,7 @@ mod tests {
 
         #[test]
         fn any_word_decodes_or_is_refused(word: u64) {
-            let known = (1..=12).contains(&(word >> 56));
+            let known = (1..=13).contains(&(word >> 56));
             prop_assert_eq!(Event::kind_of(word).is_some(), known);
         }
     }

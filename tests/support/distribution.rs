@@ -15,6 +15,8 @@ pub type Cell = (String, String);
 pub struct Truth {
     pub cell: Cell,
     pub ns: u64,
+    /// Of `running` and its parts; the rest is blocked.
+    pub cpu_ns: u64,
     pub nominal_ns: u64,
     pub episodes: u64,
     /// 0 where the cell is a whole task.
@@ -25,7 +27,6 @@ pub struct Truth {
 #[derive(Clone, Debug)]
 pub struct Account {
     pub cells: Vec<Truth>,
-    #[expect(dead_code, reason = "no place tells what its polls ran yet")]
     /// Parts of what the polls of tasks ran, by the place that ran it.
     pub parts: Vec<Truth>,
     /// Waits of several branches that were all over when the task was polled, on a busy machine: each is given to one of
@@ -56,6 +57,7 @@ fn parse(line: &str) -> Truth {
     Truth {
         cell: (text("path"), text("state")),
         ns: number("ns"),
+        cpu_ns: number("cpu_ns"),
         nominal_ns: number("nominal_ns"),
         episodes: number("episodes"),
         line: number("line") as u32,
@@ -74,6 +76,8 @@ pub struct Found {
 #[derive(Debug, Default)]
 pub struct Distribution {
     pub cells: BTreeMap<Cell, Found>,
+    /// By place, of what the samples of polls found: on the CPU, and blocked.
+    pub ran: BTreeMap<String, (u64, u64)>,
     /// Time that ends in a line of the program; and, where it has none, in a task that a line of the program spawned.
     pub own_line_ns: u64,
     pub own_spawn_ns: u64,
@@ -90,6 +94,15 @@ impl Distribution {
             found.ns += row.stats.total_ns;
             found.episodes += row.stats.episodes;
             found.lines.extend(line);
+            if matches!(row.state, State::OnCpu | State::Blocked) {
+                let own = own(&analysis, row.stack);
+                let path: Vec<&str> = own.iter().map(|own| own.0).collect();
+                let ran = distribution.ran.entry(path.join(" > ")).or_default();
+                match row.state {
+                    State::OnCpu => ran.0 += row.stats.total_ns,
+                    _ => ran.1 += row.stats.total_ns,
+                }
+            }
             let spawned = profile.group(row.group).spawn_stack;
             if own(&analysis, row.stack)
                 .last()
@@ -150,7 +163,7 @@ fn place(analysis: &Analysis<'_>, row: &Row, activity: Activity) -> (String, Opt
         None => return ("library".to_owned(), None),
     };
     let mut path = vec![task];
-    if state(activity) == "running" || row.state == State::Running {
+    if row.state.is_running() {
         return (task.to_owned(), None);
     }
     let own = own(analysis, row.stack);

@@ -58,6 +58,8 @@ enum ByArg {
     /// Ready to run, without a worker
     Sched,
     /// Being polled
+    Running,
+    /// Being polled, on the CPU
     Cpu,
     /// Waiting at an await, and the stack of whoever ended the wait upside down below it
     Wake,
@@ -70,6 +72,7 @@ impl From<ByArg> for By {
             ByArg::Wait => By::Wait,
             ByArg::Io => By::Io,
             ByArg::Sched => By::Sched,
+            ByArg::Running => By::Running,
             ByArg::Cpu => By::Cpu,
             ByArg::Wake => By::Wake,
         }

@@ -7,7 +7,7 @@ use std::hash::Hash;
 use asyncprof_core::aggregate::TableId;
 use asyncprof_core::profile::{
     Frame, FrameId, Function, Group, GroupId, ModuleId, OpenWait, ProcessId, Profile, Row, StackId, State,
-    StringId, TaskKind, Waker, WakerId,
+    Stats, StringId, TaskKind, Waker, WakerId,
 };
 
 /// Merges equal frames, then equal stacks, groups, wakers and rows. Keeps every total. Drops what nothing refers
@@ -46,6 +46,7 @@ pub(super) fn merge_roots(profile: &mut Profile) {
             distinct.push(group.clone());
         } else {
             distinct[number as usize].tasks += group.tasks;
+            distinct[number as usize].polls.merge(&group.polls);
         }
         numbers.push(number);
     }
@@ -78,6 +79,7 @@ fn renumber(profile: &mut Profile, group_ids: &[u32], stack_of: impl Fn(StackId)
     for poll in &mut profile.longest_polls {
         poll.group = group_of(poll.group);
         poll.stack = stack_of(poll.stack);
+        poll.busy_stack = stack_of(poll.busy_stack);
     }
     for wait in &mut profile.open_waits {
         wait.group = group_of(wait.group);
@@ -162,6 +164,7 @@ fn merge_groups(
                 let (tasks, completed, cancelled, panicked) = counts;
                 distinct.push(Group {
                     spawn_stack,
+                    polls: Stats::default(),
                     tasks,
                     completed,
                     cancelled,
@@ -171,6 +174,7 @@ fn merge_groups(
                 distinct.len() as u32 - 1
             });
         let merged = &mut distinct[number as usize];
+        merged.polls.merge(&group.polls);
         merged.tasks += group.tasks;
         merged.completed += group.completed;
         merged.cancelled += group.cancelled;
@@ -247,7 +251,7 @@ fn merge_windows(a: &[(u32, u64)], b: &[(u32, u64)]) -> Vec<(u32, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use asyncprof_core::profile::{Meta, Process, Stats};
+    use asyncprof_core::profile::{Meta, Process};
 
     fn named(line: u32, address: u64) -> Frame {
         let function = Function {

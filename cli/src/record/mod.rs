@@ -8,6 +8,7 @@ mod notes;
 mod outputs;
 mod sampler;
 mod session;
+mod stacks;
 mod target;
 mod task_kinds;
 

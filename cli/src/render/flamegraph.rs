@@ -94,7 +94,8 @@ fn default_title(by: By) -> &'static str {
         By::Wait => "Where tasks wait",
         By::Io => "Where tasks wait for I/O",
         By::Sched => "Where tasks wait for a worker",
-        By::Cpu => "Where tasks run",
+        By::Running => "Where tasks run",
+        By::Cpu => "Where tasks use the CPU",
         By::Wake => "Who ends the waits of tasks",
     }
 }
@@ -124,7 +125,8 @@ fn nothing_to_show(profile: &Profile, by: By) -> String {
         By::Wait => "no waiting recorded: no task was ever suspended; try --by wall",
         By::Io => "no I/O wait recorded: no task waited for a socket, file or process; try --by wait",
         By::Sched => "no scheduling delay recorded; try --by wall",
-        By::Cpu => "no running time recorded; try --by wall",
+        By::Running => "no running time recorded; try --by wall",
+        By::Cpu => "no task was found on the CPU by samples (see record --freq); try --by running",
         By::Wake => "no wait recorded of which is known who ended it; try --by wait",
     };
     what.to_owned()
@@ -173,7 +175,8 @@ fn meaning(options: &FlamegraphOptions, layout: &Layout, unseen_wakes_ns: u64) -
         By::Wait => "width = time suspended at an await, all tasks added up",
         By::Io => "width = time suspended waiting for I/O, all tasks added up",
         By::Sched => "width = time ready to run but without a worker, all tasks added up",
-        By::Cpu => "width = time being polled, all tasks added up",
+        By::Running => "width = time being polled, all tasks added up",
+        By::Cpu => "width = time on the CPU in polls, as samples found it, all tasks added up",
         By::Wake => "width = time waited until the wake, all tasks added up",
     };
     let order = match (options.by, options.inverted) {
@@ -215,6 +218,8 @@ fn legend(tree: &CallTree) -> Vec<LegendEntry> {
 /// A legend entry's name, with what it means.
 fn explained(activity: Activity) -> String {
     let meaning = match activity {
+        Activity::OnCpu => "is on the CPU",
+        Activity::Blocked => "blocks its thread",
         Activity::Running => "runs",
         Activity::Scheduled => "waits for a worker",
         Activity::Lost => "not recorded",

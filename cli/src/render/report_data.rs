@@ -244,7 +244,7 @@ fn groups(analysis: &Analysis<'_>) -> Vec<GroupEntry> {
     for entry in &mut entries {
         let shares = &entry.shares;
         entry.total_ns = shares.total_ns();
-        entry.running_ns = shares.of(Activity::Running);
+        entry.running_ns = shares.running_ns();
         entry.scheduled_ns = shares.of(Activity::Scheduled);
         entry.waiting_ns = shares.waiting_ns();
         entry.lost_ns = shares.of(Activity::Lost);

@@ -8,9 +8,10 @@ use super::registrations::Registration;
 use super::root::Root;
 use super::rows::{MAX_NS, RawWaker, RawWakerId};
 use super::tally::{GroupKey, Tally};
-use super::task::{Task, Wake};
+use super::task::{Found, Task, Wake};
 use super::threads::{Polling, Thread};
 use crate::event::{Event, Kind, Outcome};
+use crate::profile::State;
 
 /// (process, address).
 type Key = (u32, u64);
@@ -58,6 +59,29 @@ impl Aggregator {
         self.tally.counts
     }
 
+    /// From now on polling threads are sampled once in so many nanoseconds.
+    pub fn set_sampling_period(&mut self, period_ns: u64) {
+        self.tally.running.set_period(period_ns);
+    }
+
+    /// The thread of ring `ring` was found on the CPU, or blocked (`state`), at this stack of its innermost poll. The
+    /// sample stands for `weight_ns`.
+    pub fn sample(&mut self, ring: usize, at_ns: u64, state: State, stack: u32, weight_ns: u64) {
+        let Some(thread) = self.threads.get(ring) else {
+            return;
+        };
+        if let Some(polling) = thread.polling.last()
+            && let Some(task) = self.tasks.get_mut(&(thread.process, polling.subject))
+        {
+            let found = Found {
+                state,
+                stack,
+                weight_ns,
+            };
+            task.sampled(&mut self.tally, at_ns.min(MAX_NS), ring, found);
+        }
+    }
+
     /// One event of ring `ring` at `at_ns`. A ring's events must come in its order. `process_of` numbers the
     /// process that is in a process slot now.
     ///
@@ -77,6 +101,8 @@ impl Aggregator {
             Kind::ThreadStart => self.thread_start(ring, at_ns, process_of(event.aux)),
             Kind::Gap => self.gap(ring, at_ns, event.value),
             Kind::Spawn => self.spawn(key, at_ns, stack),
+            // Given to `sample`, by who knows what it stands for.
+            Kind::Sample => {}
             Kind::TableSeen => self.table_seen(ring, event.aux, RawStack::new(process, stack)),
             Kind::PollStart => self.poll_start(ring, key, at_ns, event.aux, event.value),
             Kind::PollEnd => {
@@ -165,7 +191,8 @@ impl Aggregator {
         }
         let longest_polls = self.tally.longest_polls();
         let open_waits = self.tally.open_waits();
-        let (rows, wakers) = self.tally.rows.finish();
+        let (mut rows, wakers) = self.tally.rows.finish();
+        rows.extend(self.tally.running.finish());
         RawProfile {
             rows,
             wakers,

@@ -8,6 +8,7 @@ mod raw;
 mod registrations;
 mod root;
 mod rows;
+mod samples;
 mod tally;
 mod task;
 #[cfg(test)]

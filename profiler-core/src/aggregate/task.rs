@@ -23,6 +23,7 @@ use super::losses::Losses;
 use super::raw::{RawGroupId, RawLongPoll, RawStack};
 use super::registrations::{Place, Registration, Registrations, split};
 use super::rows::{Episode, RawWakerId};
+use super::samples::{PollKey, Stretch};
 use super::tally::Tally;
 use crate::profile::State;
 
@@ -31,6 +32,16 @@ use crate::profile::State;
 pub(super) struct Wake {
     pub(super) tag: u16,
     pub(super) waker: RawWakerId,
+}
+
+/// What a sample found.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found {
+    /// On-cpu or blocked.
+    pub(super) state: State,
+    pub(super) stack: u32,
+    /// The time that it stands for.
+    pub(super) weight_ns: u64,
 }
 
 /// What made a task scheduled.
@@ -156,6 +167,28 @@ impl Task {
         self.registrations.push(Registration { tag, stack });
     }
 
+    /// This ring's thread, polling the task, was found in that state, at that stack.
+    pub(super) fn sampled(&mut self, tally: &mut Tally, at_ns: u64, ring: usize, found: Found) {
+        if self.running_on() != Some(ring) {
+            return;
+        }
+        tally.counts.samples += 1;
+        let samples = tally.running.samples(self.poll_key());
+        if samples.add(found.state, found.stack, found.weight_ns) && at_ns > self.since_ns {
+            let mut samples = std::mem::take(samples);
+            let stretch = Stretch {
+                group: self.group,
+                start_ns: samples.charged_ns().unwrap_or(self.since_ns).min(at_ns),
+                end_ns: at_ns,
+                open: false,
+                is_part: true,
+            };
+            tally.running.charge(&mut tally.rows, stretch, Some(&samples));
+            samples.charged_until(at_ns);
+            *tally.running.samples(self.poll_key()) = samples;
+        }
+    }
+
     /// The running poll ends with the task suspended.
     pub(super) fn poll_pending(&mut self, tally: &mut Tally, at_ns: u64) {
         let Now::Running { woken, .. } = self.now else {
@@ -215,6 +248,7 @@ impl Task {
             started_ns: self.since_ns,
             group: self.group,
             stack: self.registrations.first_stack(),
+            busy: tally.running.heaviest(self.poll_key()),
         });
         self.charge_now(tally, at_ns, false);
     }
@@ -223,7 +257,7 @@ impl Task {
     fn charge_now(&mut self, tally: &mut Tally, at_ns: u64, open: bool) {
         match self.now {
             Now::Scheduled(cause) => self.charge(tally, State::Scheduled, cause, at_ns, open),
-            Now::Running { .. } => self.charge(tally, State::Running, Cause::default(), at_ns, open),
+            Now::Running { .. } => self.charge_poll(tally, at_ns, open),
             Now::Lost => self.charge(tally, State::Lost, Cause::default(), at_ns, open),
             Now::Waiting => {
                 let unseen = Wake {
@@ -233,6 +267,27 @@ impl Task {
                 self.charge_wait(tally, at_ns, unseen, open);
             }
         }
+    }
+
+    /// Tells the running poll from all others that run now.
+    fn poll_key(&self) -> PollKey {
+        (self.running_on().unwrap_or(usize::MAX), self.since_ns)
+    }
+
+    fn charge_poll(&mut self, tally: &mut Tally, at_ns: u64, open: bool) {
+        let end_ns = at_ns.max(self.since_ns);
+        let samples = tally.running.take_samples(self.poll_key());
+        let charged_ns = samples.as_ref().and_then(|samples| samples.charged_ns());
+        let stretch = Stretch {
+            group: self.group,
+            start_ns: charged_ns.unwrap_or(self.since_ns).min(end_ns),
+            end_ns,
+            open,
+            is_part: charged_ns.is_some(),
+        };
+        tally.running.charge(&mut tally.rows, stretch, samples.as_ref());
+        tally.poll_of(self.group, end_ns - self.since_ns);
+        self.since_ns = end_ns;
     }
 
     /// Gives the wait to the registration that ended it, and returns its stack; 0 if it had to be split.

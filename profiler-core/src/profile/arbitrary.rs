@@ -98,8 +98,13 @@ fn meta() -> impl Strategy<Value = Meta> {
 }
 
 fn quality() -> impl Strategy<Value = Quality> {
-    (any::<[u64; 7]>(), any::<(u32, u32)>(), text(), vec(text(), 0..3)).prop_map(
-        |(counts, frames, clock, notes)| {
+    (
+        any::<[u64; 8]>(),
+        any::<(u32, u32, u32)>(),
+        text(),
+        vec(text(), 0..3),
+    )
+        .prop_map(|(counts, frames, clock, notes)| {
             let [
                 events,
                 events_lost,
@@ -108,6 +113,7 @@ fn quality() -> impl Strategy<Value = Quality> {
                 tasks_seen_late,
                 wakes_unseen,
                 waits_split,
+                samples,
             ] = counts;
             Quality {
                 events,
@@ -119,11 +125,12 @@ fn quality() -> impl Strategy<Value = Quality> {
                 waits_split,
                 frames_total: u64::from(frames.0.max(frames.1)),
                 frames_unsymbolised: u64::from(frames.0.min(frames.1)),
+                sampling_hz: frames.2,
+                samples,
                 clock,
                 notes,
             }
-        },
-    )
+        })
 }
 
 fn process() -> impl Strategy<Value = Process> {
@@ -171,8 +178,9 @@ fn group(sizes: Sizes) -> impl Strategy<Value = Group> {
         Just(TaskKind::Worker)
     ];
     let ended = any::<(u32, u32, u32, u32)>();
-    (0..sizes.processes, 0..sizes.strings, kind, 0..sizes.stacks, ended).prop_map(
-        |(process, name, kind, spawn_stack, (completed, cancelled, panicked, alive))| {
+    let place = (0..sizes.processes, 0..sizes.strings, 0..sizes.stacks);
+    (place, kind, ended, stats()).prop_map(
+        |((process, name, spawn_stack), kind, (completed, cancelled, panicked, alive), polls)| {
             let [completed, cancelled, panicked, alive] =
                 [completed, cancelled, panicked, alive].map(u64::from);
             Group {
@@ -180,6 +188,7 @@ fn group(sizes: Sizes) -> impl Strategy<Value = Group> {
                 name: StringId(name),
                 kind,
                 spawn_stack: StackId(spawn_stack),
+                polls,
                 tasks: completed + cancelled + panicked + alive,
                 completed,
                 cancelled,
@@ -203,40 +212,56 @@ fn row(sizes: Sizes) -> impl Strategy<Value = Row> {
     let state = prop_oneof![
         Just(State::Scheduled),
         Just(State::Running),
+        Just(State::OnCpu),
+        Just(State::Blocked),
         Just(State::Waiting),
         Just(State::Lost)
     ];
-    let durations = vec(prop_oneof![0..1_000u64, 0..WINDOW_NS * 100], 0..10);
     let windows = btree_map(0..WINDOWS, 0..=WINDOW_NS * 100, 0..5);
     (
         (0..sizes.groups, 0..sizes.stacks, 0..sizes.wakers),
         state,
-        durations,
+        stats(),
         any::<u64>(),
         windows,
     )
-        .prop_map(|((group, stack, waker), state, durations, open, windows)| {
-            let mut stats = Stats::default();
-            durations.iter().for_each(|&duration_ns| stats.add(duration_ns));
-            Row {
-                group: GroupId(group),
-                stack: StackId(stack),
-                state,
-                waker: WakerId(waker),
-                open_episodes: open % (stats.episodes + 1),
-                stats,
-                windows: windows.into_iter().collect(),
-            }
+        .prop_map(|((group, stack, waker), state, stats, open, windows)| Row {
+            group: GroupId(group),
+            stack: StackId(stack),
+            state,
+            waker: WakerId(waker),
+            open_episodes: open % (stats.episodes + 1),
+            stats,
+            windows: windows.into_iter().collect(),
         })
 }
 
+fn stats() -> impl Strategy<Value = Stats> {
+    let durations = vec(prop_oneof![0..1_000u64, 0..WINDOW_NS * 100], 0..10);
+    durations.prop_map(|durations| {
+        let mut stats = Stats::default();
+        durations.iter().for_each(|&duration_ns| stats.add(duration_ns));
+        stats
+    })
+}
+
 fn long_poll(sizes: Sizes) -> impl Strategy<Value = LongPoll> {
-    (0..sizes.groups, 0..sizes.stacks, any::<u32>(), any::<u32>()).prop_map(
-        |(group, stack, started_ns, duration_ns)| LongPoll {
-            group: GroupId(group),
-            stack: StackId(stack),
-            started_ns: started_ns.into(),
-            duration_ns: duration_ns.into(),
+    let place = (0..sizes.groups, 0..sizes.stacks);
+    let busy = (
+        prop_oneof![Just(State::OnCpu), Just(State::Blocked)],
+        0..sizes.stacks,
+    );
+    (place, prop::option::of(busy), any::<u32>(), any::<u32>()).prop_map(
+        |((group, stack), busy, started_ns, duration_ns)| {
+            let (busy, busy_stack) = busy.unwrap_or_default();
+            LongPoll {
+                group: GroupId(group),
+                stack: StackId(stack),
+                busy,
+                busy_stack: StackId(busy_stack),
+                started_ns: started_ns.into(),
+                duration_ns: duration_ns.into(),
+            }
         },
     )
 }

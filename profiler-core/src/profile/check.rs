@@ -85,6 +85,9 @@ impl Profile {
         within(owner, "process", group.process.index(), self.processes.len())?;
         self.check_string(owner, group.name)?;
         self.check_stack(owner, group.spawn_stack)?;
+        ensure(group.polls.histogram_is_sound(), || {
+            format!("group {at} has an unsound histogram")
+        })?;
         let ended = [group.cancelled, group.panicked]
             .iter()
             .try_fold(group.completed, |sum, n| sum.checked_add(*n));
@@ -141,6 +144,8 @@ impl Profile {
             && checked_sum(rows().map(|row| row.stats.total_ns))
             && checked_sum(rows().flat_map(|row| row.windows.iter().map(|window| window.1)))
             && checked_sum(self.groups.iter().map(|group| group.tasks))
+            && checked_sum(self.groups.iter().map(|group| group.polls.episodes))
+            && checked_sum(self.groups.iter().map(|group| group.polls.total_ns))
             && rows()
                 .try_fold(0u128, |sum, row| sum.checked_add(row.stats.sum_sq_ns2))
                 .is_some();
@@ -155,6 +160,7 @@ impl Profile {
             let owner = || format!("longest poll {at}");
             within(owner, "group", poll.group.index(), self.groups.len())?;
             self.check_stack(owner, poll.stack)?;
+            self.check_stack(owner, poll.busy_stack)?;
             ensure(poll.started_ns.checked_add(poll.duration_ns).is_some(), || {
                 format!("longest poll {at} ends after the end of time")
             })?;

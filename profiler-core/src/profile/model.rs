@@ -112,6 +112,10 @@ pub struct Quality {
     /// Addresses in stacks, and those for which no function name was found.
     pub frames_total: u64,
     pub frames_unsymbolised: u64,
+    /// How often per second a polling thread's stack was taken; 0: not at all.
+    pub sampling_hz: u32,
+    /// Stacks taken.
+    pub samples: u64,
     /// "tsc" or "monotonic".
     pub clock: String,
     /// Plain sentences for the user, e.g. why a process could not be tapped.
@@ -181,6 +185,8 @@ pub struct Group {
     pub kind: TaskKind,
     /// Where the tasks were spawned; the empty stack where the spawn was not seen.
     pub spawn_stack: StackId,
+    /// Its polls: the running of its tasks, poll by poll.
+    pub polls: Stats,
     /// Tasks of this group seen.
     pub tasks: u64,
     /// How those that ended did so; the rest was alive when the recording ended.
@@ -201,16 +207,29 @@ pub enum Waker {
     Thread { stack: StackId },
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum State {
     /// Could run, has no worker. The stack is the await stack that the wake ended; empty for the first time.
     Scheduled,
-    /// Being polled.
+    /// Being polled, and not known in which of the next two ways.
+    #[default]
     Running,
+    /// Being polled, on the CPU. The stack is that of the poll, down to the function that runs.
+    OnCpu,
+    /// Being polled, but its thread is off the CPU: in a blocking call, a page fault, or preempted. The stack is as
+    /// for `OnCpu`.
+    Blocked,
     /// Suspended at the stack.
     Waiting,
     /// Events were lost here: the state is not known.
     Lost,
+}
+
+impl State {
+    /// Being polled, in whatever way.
+    pub fn is_running(self) -> bool {
+        matches!(self, State::Running | State::OnCpu | State::Blocked)
+    }
 }
 
 /// The aggregate over all episodes of one (group, stack, state, waker).
@@ -227,11 +246,15 @@ pub struct Row {
     pub windows: Vec<(u32, u64)>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LongPoll {
     pub group: GroupId,
     /// The await stack at which this poll ended, empty if the task ended with it.
     pub stack: StackId,
+    /// What its samples found for longest: the stack, and whether [`State::OnCpu`] or [`State::Blocked`];
+    /// [`State::Running`] and the empty stack if there was none.
+    pub busy: State,
+    pub busy_stack: StackId,
     /// Offset from the start of the recording.
     pub started_ns: u64,
     pub duration_ns: u64,

@@ -147,6 +147,8 @@ fn activities(profile: &Profile, functions: &Functions, rules: &Rules) -> Vec<Ac
         .collect();
     let of_row = |row: &Row| match row.state {
         State::Running => Activity::Running,
+        State::OnCpu => Activity::OnCpu,
+        State::Blocked => Activity::Blocked,
         State::Scheduled => Activity::Scheduled,
         State::Lost => Activity::Lost,
         State::Waiting => {

@@ -133,6 +133,7 @@ impl ProfileBuilder {
             stack,
             started_ns,
             duration_ns,
+            ..LongPoll::default()
         });
     }
 

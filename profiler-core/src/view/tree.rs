@@ -11,7 +11,7 @@ use super::analysis::Analysis;
 use super::category::Category;
 use super::functions::{NameId, Names, Place};
 use super::kind::Kind;
-use super::path::{Shown, visible};
+use super::path::{Shown, visible, visible_busy};
 use super::source::WakeSource;
 use crate::profile::{GroupId, Row, StackId, Stats, TaskKind, Waker, WakerId};
 
@@ -23,6 +23,9 @@ pub enum By {
     Wait,
     Io,
     Sched,
+    /// Being polled, in whatever way.
+    Running,
+    /// Being polled, on the CPU.
     Cpu,
     /// Waits of which is known who ended them, with the stack of the wake.
     Wake,
@@ -36,7 +39,8 @@ impl By {
             By::Wait => matches!(activity, Activity::Waiting(_)),
             By::Io => activity == Activity::Waiting(Kind::Io),
             By::Sched => activity == Activity::Scheduled,
-            By::Cpu => activity == Activity::Running,
+            By::Running => matches!(activity, Activity::OnCpu | Activity::Blocked | Activity::Running),
+            By::Cpu => activity == Activity::OnCpu,
         }
     }
 }
@@ -167,7 +171,8 @@ struct Builder<'a, 'p> {
     groups: HashMap<GroupId, Vec<Step>>,
     /// Groups whose tasks are in their node.
     counted: HashSet<GroupId>,
-    stacks: HashMap<StackId, Vec<Shown>>,
+    /// Of waits, and of what a thread was found to do in a poll.
+    stacks: HashMap<(StackId, bool), Vec<Shown>>,
 }
 
 impl<'a, 'p> Builder<'a, 'p> {
@@ -212,7 +217,8 @@ impl<'a, 'p> Builder<'a, 'p> {
     }
 
     fn path(&mut self, row: &Row, activity: Activity, with_process: bool) -> Vec<Step> {
-        let mut path = self.task_path(row.group, row.stack, with_process);
+        let is_busy = matches!(activity, Activity::OnCpu | Activity::Blocked);
+        let mut path = self.task_path(row.group, row.stack, is_busy, with_process);
         if self.options.by == By::Wake {
             path.push(self.step("-- woken by --", FrameKind::WokenBy(activity)));
             path.extend(self.wake_path(row.waker, with_process));
@@ -232,7 +238,7 @@ impl<'a, 'p> Builder<'a, 'p> {
     }
 
     /// The group, then the frames of the stack.
-    fn task_path(&mut self, group: GroupId, stack: StackId, with_process: bool) -> Vec<Step> {
+    fn task_path(&mut self, group: GroupId, stack: StackId, is_busy: bool, with_process: bool) -> Vec<Step> {
         let mut path = self.group_path(group, with_process);
         let name = self
             .analysis
@@ -240,7 +246,7 @@ impl<'a, 'p> Builder<'a, 'p> {
             .string(self.analysis.profile.group(group).name);
         let show_runtime = self.options.show_runtime;
         let analysis = self.analysis;
-        let mut frames = self.frames(stack).iter().peekable();
+        let mut frames = self.frames(stack, is_busy).iter().peekable();
         // A task is often named after its outermost function: one frame says both.
         if let (Some(group), Some(first)) = (path.last_mut(), frames.peek())
             && !show_runtime
@@ -259,11 +265,11 @@ impl<'a, 'p> Builder<'a, 'p> {
             self.analysis.profile.wakers[waker.index()],
             self.analysis.wake_source(waker),
         ) {
-            (Waker::Task { group, stack }, _) => self.task_path(group, stack, with_process),
+            (Waker::Task { group, stack }, _) => self.task_path(group, stack, false, with_process),
             (waker, source) => {
                 let source = source.unwrap_or(WakeSource::Thread);
                 let mut path = vec![self.step(source.name(), FrameKind::Source(source))];
-                path.extend(self.frames(waker.stack()).iter().map(Step::of));
+                path.extend(self.frames(waker.stack(), false).iter().map(Step::of));
                 path
             }
         };
@@ -279,9 +285,10 @@ impl<'a, 'p> Builder<'a, 'p> {
         path
     }
 
-    fn frames(&mut self, stack: StackId) -> &[Shown] {
-        self.stacks.entry(stack).or_insert_with(|| {
-            visible(
+    fn frames(&mut self, stack: StackId, is_busy: bool) -> &[Shown] {
+        self.stacks.entry((stack, is_busy)).or_insert_with(|| {
+            let shown = if is_busy { visible_busy } else { visible };
+            shown(
                 &self.analysis.functions,
                 &self.analysis.calls(stack),
                 self.options.show_runtime,

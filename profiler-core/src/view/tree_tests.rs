@@ -136,7 +136,7 @@ fn everything_with_the_runtime() {
     let text = outline(
         &service(),
         TreeOptions {
-            by: By::Cpu,
+            by: By::Running,
             show_runtime: true,
             inverted: false,
         },
