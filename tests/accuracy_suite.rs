@@ -145,6 +145,31 @@ impl Outcome {
         }
     }
 
+    /// What polls run is split by samples: some 1000 a second, so to 15 % and 15 ms here.
+    fn check_split(&self, name: &str) {
+        for part in &self.truth.parts {
+            let (cpu_ns, blocked_ns) = self.found.ran(&part.cell.0);
+            let least = |ns: u64| (ns * 85 / 100).saturating_sub(15_000_000);
+            assert!(
+                least(part.ns) <= cpu_ns + blocked_ns,
+                "{name}: {part:?} is {cpu_ns} and {blocked_ns}"
+            );
+            assert!(
+                least(cpu_ns + blocked_ns) <= part.ns,
+                "{name}: {part:?} is {cpu_ns} and {blocked_ns}"
+            );
+            // On a busy machine it is preempted in between, and samples are few.
+            assert!(least(part.cpu_ns / 2) <= cpu_ns, "{name}: {part:?} ran {cpu_ns}");
+            // A thread that is preempted may be taken for one that runs; one that sleeps may not.
+            if part.cell.0.ends_with(" > block_e") {
+                assert!(
+                    least(part.ns - part.cpu_ns) <= blocked_ns,
+                    "{name}: {part:?} was blocked {blocked_ns}"
+                );
+            }
+        }
+    }
+
     pub fn own_lines(&self) -> f64 {
         self.found.own_line_ns as f64 / self.found.total_ns() as f64
     }
@@ -174,6 +199,7 @@ impl Outcome {
             "{name}: {:?}\n{table}",
             self.own_lines_or_spawns()
         );
+        self.check_split(name);
         // Neither timers nor the feeder are early, and work takes its time: a program that says otherwise is wrong.
         let task = |truth: &Truth| truth.cell.0.split(' ').next().map(str::to_owned);
         for life in self.truth.cells.iter().filter(|truth| truth.cell.1 == "running") {
@@ -201,15 +227,6 @@ impl Outcome {
         };
         cells.sort_by_key(|cell| std::cmp::Reverse(of(cell)));
         let ms = |ns: u64| format!("{:.1}", ns as f64 / 1e6);
-        eprintln!(
-            "PARTS {:?} {:#?}",
-            self.truth
-                .parts
-                .iter()
-                .map(|t| (&t.cell.0, t.ns, t.cpu_ns))
-                .collect::<Vec<_>>(),
-            self.found.ran
-        );
         let mut table =
             String::from("| place | state | nominal ms | true ms | recorded ms |\n|---|---|--:|--:|--:|\n");
         for cell in &cells {

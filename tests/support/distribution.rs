@@ -88,7 +88,7 @@ impl Distribution {
         let analysis = Analysis::new(profile, &Rules::default());
         let mut distribution = Distribution::default();
         for (row, activity) in analysis.rows(false) {
-            let (path, line) = place(&analysis, row, activity);
+            let (path, line) = place(&analysis, row);
             let found = distribution.cells.entry((path, state(activity).to_owned()));
             let found = found.or_default();
             found.ns += row.stats.total_ns;
@@ -96,7 +96,9 @@ impl Distribution {
             found.lines.extend(line);
             if matches!(row.state, State::OnCpu | State::Blocked) {
                 let own = own(&analysis, row.stack);
-                let path: Vec<&str> = own.iter().map(|own| own.0).collect();
+                let mut path: Vec<&str> = own.iter().map(|own| own.0).collect();
+                // A closure that runs within the function that wrote it.
+                path.dedup();
                 let ran = distribution.ran.entry(path.join(" > ")).or_default();
                 match row.state {
                     State::OnCpu => ran.0 += row.stats.total_ns,
@@ -122,6 +124,12 @@ impl Distribution {
 
     pub fn found(&self, cell: &Cell) -> Found {
         self.cells.get(cell).cloned().unwrap_or_default()
+    }
+
+    /// What the samples found in this place and those that it calls: on the CPU, and blocked.
+    pub fn ran(&self, path: &str) -> (u64, u64) {
+        let under = self.ran.iter().filter(|(ran, _)| ran.starts_with(path));
+        under.fold((0, 0), |sum, (_, ran)| (sum.0 + ran.0, sum.1 + ran.1))
     }
 
     /// Half the sum of the differences of all shares: 0 is the same distribution, 1 nothing in common. The states of a
@@ -156,7 +164,7 @@ fn state(activity: Activity) -> &'static str {
     }
 }
 
-fn place(analysis: &Analysis<'_>, row: &Row, activity: Activity) -> (String, Option<u32>) {
+fn place(analysis: &Analysis<'_>, row: &Row) -> (String, Option<u32>) {
     let group = analysis.profile.group(row.group);
     let task = match own_name(analysis.profile.string(group.name)) {
         Some(task) => task,

@@ -31,8 +31,8 @@ const GONE_AFTER_NS: u64 = 60_000_000_000;
 
 /// Events given to the aggregator before the rings are drained again: a few milliseconds of work.
 const FEED_CHUNK: usize = 1 << 14;
-/// Rings are not drained meanwhile if so many events are held: some 50 MB.
-const MOST_HELD: usize = 1 << 20;
+/// Rings are not drained meanwhile if so many events are held: some 40 MB.
+const MOST_HELD: usize = 3 << 18;
 
 /// Samples of blocked threads, and how often threads are looked at.
 #[derive(Clone, Debug)]
