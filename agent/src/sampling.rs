@@ -9,7 +9,6 @@
 
 use std::arch::asm;
 use std::ffi::{c_int, c_void};
-use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use asyncprof_core::region::SAMPLING_SIGNAL;
@@ -120,6 +119,8 @@ pub(crate) type Callers = [u64; 4];
 #[cfg(feature = "preload")]
 mod tap {
     //! The program's own use of the signal.
+
+    use std::mem::MaybeUninit;
 
     use super::*;
 

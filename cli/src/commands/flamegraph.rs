@@ -4,10 +4,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use asyncprof_core::view::By;
+use asyncprof_core::view::{By, GroupBy};
 use clap::{Args, ValueEnum};
 
 use super::load::load;
+use super::rules::RulesArg;
 use crate::record::{DEFAULT_PROFILE, write_picture};
 use crate::render::{FlamegraphOptions, flamegraph};
 
@@ -21,6 +22,8 @@ Examples:
   asyncprof flamegraph                         draw asyncprof.data to flamegraph.svg
   asyncprof flamegraph --by io -o io.svg       only the waits for input and output
   asyncprof flamegraph --by wake               who kept whom waiting
+  asyncprof flamegraph --by delay              what kept tasks from a worker
+  asyncprof flamegraph --group-by tree         tasks on the tasks that spawned them
   asyncprof flamegraph --inverted slow.data    which waits take most, whoever waits
   asyncprof flamegraph -o - | firefox /dev/stdin")]
 pub(crate) struct FlamegraphCommand {
@@ -33,6 +36,11 @@ pub(crate) struct FlamegraphCommand {
     /// Which time to show
     #[arg(long, value_enum, value_name = "TIME", default_value_t = ByArg::Wall)]
     by: ByArg,
+    /// What the stacks stand on
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = GroupByArg::Task)]
+    group_by: GroupByArg,
+    #[command(flatten)]
+    rules: RulesArg,
     /// Show the frames of the runtime, the plumbing under awaits, and the runtime's own worker loops
     #[arg(long)]
     show_runtime: bool,
@@ -63,6 +71,8 @@ enum ByArg {
     Cpu,
     /// Waiting at an await, and the stack of whoever ended the wait upside down below it
     Wake,
+    /// Ready to run, without a worker, and what that worker ran meanwhile
+    Delay,
 }
 
 impl From<ByArg> for By {
@@ -75,6 +85,33 @@ impl From<ByArg> for By {
             ByArg::Running => By::Running,
             ByArg::Cpu => By::Cpu,
             ByArg::Wake => By::Wake,
+            ByArg::Delay => By::Delay,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum GroupByArg {
+    /// The task
+    Task,
+    /// The functions that spawned the task
+    Spawn,
+    /// The tasks that spawned the task, and where they did
+    Tree,
+    /// The process, then the task
+    Process,
+    /// Nothing: equal stacks of all tasks are one
+    None,
+}
+
+impl From<GroupByArg> for GroupBy {
+    fn from(by: GroupByArg) -> GroupBy {
+        match by {
+            GroupByArg::Task => GroupBy::Task,
+            GroupByArg::Spawn => GroupBy::Spawn,
+            GroupByArg::Tree => GroupBy::Tree,
+            GroupByArg::Process => GroupBy::Process,
+            GroupByArg::None => GroupBy::None,
         }
     }
 }
@@ -90,7 +127,9 @@ impl FlamegraphCommand {
     pub(crate) fn run(self) -> Result<u8> {
         let profile = load(&self.profile)?;
         let options = FlamegraphOptions {
+            rules: self.rules.load()?,
             by: self.by.into(),
+            group_by: self.group_by.into(),
             show_runtime: self.show_runtime,
             inverted: self.inverted,
             min_width_px: self.min_width,

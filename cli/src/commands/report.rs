@@ -7,12 +7,14 @@ use anyhow::Result;
 use clap::Args;
 
 use super::load::load;
+use super::rules::RulesArg;
 use crate::record::DEFAULT_PROFILE;
 use crate::render::{DEFAULT_LIMIT, ReportOptions, report, report_json, report_stuck};
 
 /// Print where the time of the tasks went
 ///
-/// Totals by state, the tasks and awaits with most time, who ended the waits, the longest polls, and what the
+/// Totals by state, the tasks and awaits with most time, who ended the waits, what kept tasks from a worker, the
+/// longest polls, warnings of what is wrong (each with a place in the source and what to do), and what the
 /// recording missed.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -20,7 +22,8 @@ Examples:
   asyncprof report                             of asyncprof.data
   asyncprof report --limit 50 slow.data        longer lists
   asyncprof report --stuck                     what never came back
-  asyncprof report --json | jq '.waits[0]'     the await with most time")]
+  asyncprof report --json | jq '.waits[0]'     the await with most time
+  asyncprof report --json | jq '.warnings'     what is wrong, for programs")]
 pub(crate) struct ReportCommand {
     /// The profile to read
     #[arg(value_name = "PROFILE", default_value = DEFAULT_PROFILE)]
@@ -28,6 +31,8 @@ pub(crate) struct ReportCommand {
     /// Only the tasks that were still waiting when the recording ended: where, how many, for how long
     #[arg(long)]
     stuck: bool,
+    #[command(flatten)]
+    rules: RulesArg,
     /// Write JSON, all times in nanoseconds; it holds everything, --stuck too
     #[arg(long)]
     json: bool,
@@ -42,6 +47,7 @@ impl ReportCommand {
         let color =
             stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let options = ReportOptions {
+            rules: self.rules.load()?,
             limit: self.limit,
             color,
         };

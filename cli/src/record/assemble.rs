@@ -10,7 +10,9 @@ use asyncprof_core::profile::{
 };
 use asyncprof_core::region::Region;
 
+use super::delays::delays;
 use super::merge::{merge_equal, merge_roots};
+use super::parents::complete_parents;
 use super::sampler::Recorded;
 use super::task_kinds::task_kinds;
 use crate::symbolize::DebugInfo;
@@ -40,9 +42,11 @@ pub(super) fn assemble(recorded: Recorded, region: &Region, circumstances: Circu
     assembler.rows_and_wakers();
     assembler.longest_polls();
     assembler.open_waits();
+    assembler.profile.delays = delays(&recorded.raw.delays, |stack| assembler.stack(stack));
     assembler.tables();
     assembler.symbolize();
     task_kinds(&mut assembler.profile, &recorded.raw, &assembler.stacks);
+    complete_parents(&mut assembler.profile);
     assembler.quality(circumstances.sampling_hz, circumstances.notes);
     let mut profile = assembler.profile;
     let tables: Vec<_> = recorded.raw.groups.iter().map(|group| group.table).collect();
@@ -131,6 +135,7 @@ impl<'a> Assembler<'a> {
             let RawGroup {
                 process,
                 is_root,
+                parent,
                 ref polls,
                 tasks,
                 completed,
@@ -143,6 +148,7 @@ impl<'a> Assembler<'a> {
                 name: StringId(0),
                 kind: if is_root { TaskKind::Root } else { TaskKind::Task },
                 spawn_stack,
+                parent: parent.map(|parent| GroupId(parent.group)),
                 polls: polls.clone(),
                 tasks,
                 completed,

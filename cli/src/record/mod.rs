@@ -3,9 +3,11 @@
 mod agent_file;
 mod assemble;
 mod child;
+mod delays;
 mod merge;
 mod notes;
 mod outputs;
+mod parents;
 mod sampler;
 mod session;
 mod stacks;

@@ -1,14 +1,23 @@
 //! The report as a stranger reads it, and the JSON that programs read.
 
 use asyncprof_core::profile::{Profile, TaskKind};
+use asyncprof_core::view::Rules;
 use asyncprof_core::view::testing::ProfileBuilder;
 
 use super::report::{ReportOptions, report, report_json, report_stuck};
 use super::testing;
 
+fn options(limit: usize, color: bool) -> ReportOptions {
+    ReportOptions {
+        rules: Rules::default(),
+        limit,
+        color,
+    }
+}
+
 fn text(profile: &Profile, limit: usize, color: bool) -> String {
     let mut out = Vec::new();
-    report(profile, &ReportOptions { limit, color }, &mut out).expect("a report");
+    report(profile, &options(limit, color), &mut out).expect("a report");
     String::from_utf8(out).expect("UTF-8")
 }
 
@@ -98,10 +107,7 @@ fn stuck_workers() -> Profile {
 
 #[test]
 fn what_never_came_back() {
-    let options = ReportOptions {
-        limit: 10,
-        color: false,
-    };
+    let options = options(10, false);
     let list = |profile: &Profile| {
         let mut out = Vec::new();
         report_stuck(profile, &options, &mut out).expect("a report");
@@ -130,13 +136,15 @@ Still waiting when the recording ended: 4 tasks
 #[test]
 fn waits_of_half_a_recording_are_warned_of() {
     let text = text(&stuck_workers(), 10, false);
-    let warning = "\
-Warning: 2 tasks have waited at app::take at src/main.rs:30 → Mutex::lock for more than half of the recording \
-(longest 9.00 s); see `asyncprof report --stuck`
+    let warning = "
+Warnings by time
+  Stuck: 2 tasks have waited in app::take at src/main.rs:30 → Mutex::lock for more than half of the recording
+    (longest 9.00 s)
+    → see `asyncprof report --stuck` for how they came there
 ";
     assert!(text.contains(warning), "{text}");
     assert_eq!(
-        text.matches("Warning").count(),
+        text.matches("→ see").count(),
         1,
         "a main task that waits for others is no news: {text}"
     );
@@ -159,15 +167,7 @@ Quality: 0 events, nothing lost
 #[test]
 fn json_numbers_are_exact() {
     let mut out = Vec::new();
-    report_json(
-        &testing::service(),
-        &ReportOptions {
-            limit: 3,
-            color: false,
-        },
-        &mut out,
-    )
-    .expect("a report");
+    report_json(&testing::service(), &options(3, false), &mut out).expect("a report");
     let json: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
     assert_eq!(json["format"], "asyncprof-report");
     assert_eq!(json["groups"][0]["name"], "demo::handle");

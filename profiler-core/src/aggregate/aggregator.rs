@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::delays::{Deed, Delays, PastPolls, Victim};
 use super::losses::Losses;
 use super::raw::{Counts, RawGroupId, RawProfile, RawStack, TableId};
 use super::registrations::Registration;
@@ -24,6 +25,8 @@ type Key = (u32, u64);
 struct Spawn {
     at_ns: u64,
     stack: u32,
+    /// Number of the group of the task that spawned it.
+    parent: Option<u32>,
     /// Events of a poll were seen, though not its start.
     polled: bool,
 }
@@ -38,6 +41,7 @@ pub struct Aggregator {
     threads: Vec<Thread>,
     /// By process.
     losses: HashMap<u32, Losses>,
+    delays: Delays,
     table_stacks: HashMap<(u32, TableId), RawStack>,
     nested_tables: Vec<((u32, TableId), RawStack)>,
 }
@@ -100,7 +104,11 @@ impl Aggregator {
         match event.kind {
             Kind::ThreadStart => self.thread_start(ring, at_ns, process_of(event.aux)),
             Kind::Gap => self.gap(ring, at_ns, event.value),
-            Kind::Spawn => self.spawn(key, at_ns, stack),
+            Kind::Spawn => {
+                let spawner = self.threads[ring].polling.last();
+                let parent = spawner.map(|polling| polling.group.group);
+                self.spawn(key, at_ns, stack, parent);
+            }
             // Given to `sample`, by who knows what it stands for.
             Kind::Sample => {}
             Kind::TableSeen => self.table_seen(ring, event.aux, RawStack::new(process, stack)),
@@ -199,6 +207,7 @@ impl Aggregator {
             groups: self.tally.groups,
             longest_polls,
             open_waits,
+            delays: self.delays.finish(),
             table_stacks: self.table_stacks,
             nested_tables: self.nested_tables,
             counts: self.tally.counts,
@@ -223,6 +232,7 @@ impl Aggregator {
             root.left(&mut self.tally);
         }
         self.threads[ring].process = process;
+        self.threads[ring].past = PastPolls::default();
     }
 
     /// Ring `ring` begins to lose events (`lost` is 0), or has lost so many since its last one.
@@ -257,14 +267,19 @@ impl Aggregator {
         }
     }
 
-    fn spawn(&mut self, key: Key, at_ns: u64, stack: u32) {
+    fn spawn(&mut self, key: Key, at_ns: u64, stack: u32, parent: Option<u32>) {
         // Memory is given out anew: whoever lived there is gone, even if that was not seen.
         self.end(key, at_ns, Outcome::Freed);
         if self.spawns.len() >= MAX_PENDING_SPAWNS {
             self.spawns.clear();
         }
-        let polled = false;
-        self.spawns.insert(key, Spawn { at_ns, stack, polled });
+        let spawn = Spawn {
+            at_ns,
+            stack,
+            parent,
+            polled: false,
+        };
+        self.spawns.insert(key, spawn);
     }
 
     fn table_seen(&mut self, ring: usize, table: TableId, stack: RawStack) {
@@ -292,6 +307,7 @@ impl Aggregator {
                 process: key.0,
                 table: Some(table),
                 spawn_stack: spawn.map_or(0, |spawn| spawn.stack),
+                parent: spawn.and_then(|spawn| spawn.parent),
             });
             let begun_ns = spawn.map_or(at_ns, |spawn| spawn.at_ns.min(at_ns));
             #[cfg(test)]
@@ -302,10 +318,21 @@ impl Aggregator {
             }
         });
         task.face(tally, losses, at_ns);
+        if let Some((ready_ns, stack)) = task.ready_since() {
+            let victim = Victim {
+                group: task.group,
+                stack,
+                ready_ns,
+                polled_ns: at_ns,
+            };
+            self.delays.add(victim, &self.threads[ring].past);
+        }
         task.poll_start(tally, at_ns, ring);
-        self.threads[ring].polling.push(Polling {
+        self.threads[ring].start_poll(Polling {
             subject: key.1,
             group: task.group,
+            start_ns: at_ns,
+            is_host: false,
             outlived: false,
         });
     }
@@ -317,7 +344,9 @@ impl Aggregator {
         let is_final = outcome != Outcome::Pending;
         let runs_here = |task: &Task| task.running_on() == Some(ring);
         match (polling, self.tasks.get_mut(&key)) {
-            (Some(_), Some(task)) if runs_here(task) => {
+            (Some(polling), Some(task)) if runs_here(task) => {
+                let deed = task.deed(&self.tally, is_final);
+                self.threads[ring].remember(polling, at_ns, deed);
                 if is_final {
                     self.end(key, at_ns, outcome);
                 } else {
@@ -326,6 +355,7 @@ impl Aggregator {
             }
             // Told late: the task is elsewhere by now, or gone. Its memory may hold another one.
             (Some(polling), _) => {
+                self.threads[ring].remember(polling, at_ns, Deed::default());
                 if is_final && polling.outlived {
                     self.tally.ended(polling.group, outcome);
                 }
@@ -372,6 +402,7 @@ impl Aggregator {
             process: key.0,
             table: None,
             spawn_stack: spawn.stack,
+            parent: spawn.parent,
         });
         let begun_ns = spawn.at_ns.min(at_ns);
         #[cfg(test)]

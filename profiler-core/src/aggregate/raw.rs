@@ -32,7 +32,8 @@ pub struct RawGroupId {
     pub group: u32,
 }
 
-/// Tasks of one table that were spawned at one place; or the futures under `block_on` of one process.
+/// Tasks of one table that were spawned at one place by tasks of one group; or the futures under `block_on` of one
+/// process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RawGroup {
     pub process: u32,
@@ -40,6 +41,8 @@ pub struct RawGroup {
     pub table: Option<TableId>,
     pub is_root: bool,
     pub spawn_stack: RawStack,
+    /// The group of the task that was being polled where the spawn was, if any: one with a lower number.
+    pub parent: Option<RawGroupId>,
     pub polls: Stats,
     pub tasks: u64,
     pub completed: u64,
@@ -69,6 +72,17 @@ pub struct RawOpenWait {
     pub oldest_ns: Vec<u64>,
 }
 
+/// What ran while tasks were ready, as in [`Delay`](crate::profile::Delay).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawDelay {
+    pub victim: RawGroupId,
+    pub victim_stack: RawStack,
+    pub blocker: Option<RawGroupId>,
+    pub blocker_state: State,
+    pub blocker_stack: RawStack,
+    pub stats: Stats,
+}
+
 /// What was counted on the way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -93,6 +107,8 @@ pub struct RawProfile {
     pub longest_polls: Vec<RawLongPoll>,
     /// In a fixed order.
     pub open_waits: Vec<RawOpenWait>,
+    /// In a fixed order.
+    pub delays: Vec<RawDelay>,
     /// Per (process, table): the stack at its first poll, below that poll.
     pub table_stacks: HashMap<(u32, TableId), RawStack>,
     /// Tables in whose polls other tables were first polled, with the stack that did it: runtimes' workers.

@@ -19,6 +19,7 @@
 //! - After **contradictions** (a poll's end without its start; two starts on one thread) and [losses](super::losses)
 //!   the task is lost until its next poll begins.
 
+use super::delays::Deed;
 use super::losses::Losses;
 use super::raw::{RawGroupId, RawLongPoll, RawStack};
 use super::registrations::{Place, Registration, Registrations, split};
@@ -108,6 +109,25 @@ impl Task {
             Now::Running { ring, .. } => Some(ring as usize),
             _ => None,
         }
+    }
+
+    /// Since when it is ready to run, and the number of the await stack whose wake-up made it so.
+    pub(super) fn ready_since(&self) -> Option<(u64, u32)> {
+        match self.now {
+            Now::Scheduled(cause) => Some((self.since_ns, cause.stack)),
+            _ => None,
+        }
+    }
+
+    /// What the running poll did, which ends, or with it the task.
+    pub(super) fn deed(&self, tally: &Tally, is_final: bool) -> Deed {
+        let until = if is_final {
+            0
+        } else {
+            self.registrations.first_stack()
+        };
+        let sampled = tally.running.heaviest(self.poll_key());
+        sampled.unwrap_or((State::Running, until))
     }
 
     /// To be called before each event: if a loss has put the task in doubt, what came before the loss is charged,

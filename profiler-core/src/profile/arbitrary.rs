@@ -59,11 +59,12 @@ fn tables(sizes: Sizes) -> impl Strategy<Value = Profile> {
         vec(row(sizes), 0..12),
         vec(long_poll(sizes), 0..4),
         vec(open_wait(sizes), 0..4),
+        vec(delay(sizes), 0..4),
     );
     (described, named, measured).prop_map(|(described, named, measured)| {
         let (meta, quality, processes, modules) = described;
         let (strings, frames, stacks) = named;
-        let (groups, wakers, rows, longest_polls, open_waits) = measured;
+        let (groups, wakers, rows, longest_polls, open_waits, delays) = measured;
         let mut profile = Profile {
             meta,
             quality,
@@ -74,8 +75,12 @@ fn tables(sizes: Sizes) -> impl Strategy<Value = Profile> {
             rows,
             longest_polls,
             open_waits,
+            delays,
             ..Profile::empty()
         };
+        for (at, group) in profile.groups.iter_mut().enumerate() {
+            group.parent = group.parent.filter(|parent| parent.index() < at);
+        }
         profile.strings.extend(strings);
         profile.stacks.extend(stacks);
         profile.wakers.extend(wakers);
@@ -178,9 +183,10 @@ fn group(sizes: Sizes) -> impl Strategy<Value = Group> {
         Just(TaskKind::Worker)
     ];
     let ended = any::<(u32, u32, u32, u32)>();
-    let place = (0..sizes.processes, 0..sizes.strings, 0..sizes.stacks);
+    let parent = prop::option::of(0..sizes.groups);
+    let place = (0..sizes.processes, 0..sizes.strings, 0..sizes.stacks, parent);
     (place, kind, ended, stats()).prop_map(
-        |((process, name, spawn_stack), kind, (completed, cancelled, panicked, alive), polls)| {
+        |((process, name, spawn_stack, parent), kind, (completed, cancelled, panicked, alive), polls)| {
             let [completed, cancelled, panicked, alive] =
                 [completed, cancelled, panicked, alive].map(u64::from);
             Group {
@@ -188,6 +194,7 @@ fn group(sizes: Sizes) -> impl Strategy<Value = Group> {
                 name: StringId(name),
                 kind,
                 spawn_stack: StackId(spawn_stack),
+                parent: parent.map(GroupId),
                 polls,
                 tasks: completed + cancelled + panicked + alive,
                 completed,
@@ -261,6 +268,28 @@ fn long_poll(sizes: Sizes) -> impl Strategy<Value = LongPoll> {
                 busy_stack: StackId(busy_stack),
                 started_ns: started_ns.into(),
                 duration_ns: duration_ns.into(),
+            }
+        },
+    )
+}
+
+fn delay(sizes: Sizes) -> impl Strategy<Value = Delay> {
+    let stack = || (0..sizes.stacks).prop_map(StackId);
+    let group = || (0..sizes.groups).prop_map(GroupId);
+    let blocker = prop::option::of((group(), stack()));
+    let state = prop_oneof![Just(State::Running), Just(State::OnCpu), Just(State::Blocked)];
+    (group(), stack(), blocker, state, vec(0..WINDOW_NS, 1..5)).prop_map(
+        |(victim, victim_stack, blocker, blocker_state, durations)| {
+            let mut stats = Stats::default();
+            durations.iter().for_each(|&duration_ns| stats.add(duration_ns));
+            let (blocker, blocker_stack) = blocker.unzip();
+            Delay {
+                victim,
+                victim_stack,
+                blocker,
+                blocker_state,
+                blocker_stack: blocker_stack.unwrap_or_default(),
+                stats,
             }
         },
     )

@@ -2,7 +2,9 @@
 
 use thiserror::Error;
 
-use super::model::{Function, Group, LONGEST_POLLS, OLDEST_WAITS, Profile, Row, StackId, StringId, Waker};
+use super::model::{
+    Delay, Function, Group, LONGEST_POLLS, OLDEST_WAITS, Profile, Row, StackId, StringId, Waker,
+};
 
 /// The first place where a profile contradicts itself.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -26,6 +28,7 @@ impl Profile {
     ///
     /// - each index is within its table, and index 0 is the empty string, the empty stack, the unknown waker;
     /// - counts of parts are not above the count of the whole, and no total over all rows overflows;
+    /// - a group's parent comes before it;
     /// - windows and histograms ascend, and windows lie within the recording.
     pub fn check(&self) -> Result<(), Inconsistent> {
         ensure(self.strings.first().is_some_and(String::is_empty), || {
@@ -53,7 +56,8 @@ impl Profile {
             .try_for_each(|(at, row)| self.check_row(at, row))?;
         self.check_totals()?;
         self.check_longest_polls()?;
-        self.check_open_waits()
+        self.check_open_waits()?;
+        self.check_delays()
     }
 
     fn check_frames(&self) -> Checked {
@@ -85,6 +89,10 @@ impl Profile {
         within(owner, "process", group.process.index(), self.processes.len())?;
         self.check_string(owner, group.name)?;
         self.check_stack(owner, group.spawn_stack)?;
+        if let Some(parent) = group.parent {
+            // So that whoever follows parents comes to an end.
+            within(owner, "earlier group", parent.index(), at)?;
+        }
         ensure(group.polls.histogram_is_sound(), || {
             format!("group {at} has an unsound histogram")
         })?;
@@ -190,6 +198,35 @@ impl Profile {
             })?;
         }
         Ok(())
+    }
+
+    fn check_delays(&self) -> Checked {
+        for (at, delay) in self.delays.iter().enumerate() {
+            let owner = || format!("delay {at}");
+            let Delay {
+                victim,
+                victim_stack,
+                blocker,
+                blocker_state: _,
+                blocker_stack,
+                ref stats,
+            } = *delay;
+            for group in [Some(victim), blocker].into_iter().flatten() {
+                within(owner, "group", group.index(), self.groups.len())?;
+            }
+            self.check_stack(owner, victim_stack)?;
+            self.check_stack(owner, blocker_stack)?;
+            ensure(stats.histogram_is_sound(), || {
+                format!("delay {at} has an unsound histogram")
+            })?;
+        }
+        let stats = || self.delays.iter().map(|delay| &delay.stats);
+        let sound = checked_sum(stats().map(|stats| stats.episodes))
+            && checked_sum(stats().map(|stats| stats.total_ns))
+            && stats()
+                .try_fold(0u128, |sum, stats| sum.checked_add(stats.sum_sq_ns2))
+                .is_some();
+        ensure(sound, || "its delays do not fit into 64 bits".into())
     }
 
     fn check_string(&self, owner: impl Fn() -> String, id: StringId) -> Checked {

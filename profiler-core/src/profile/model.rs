@@ -70,6 +70,8 @@ pub struct Profile {
     pub longest_polls: Vec<LongPoll>,
     /// Where tasks were still waiting when the recording, or their process, ended.
     pub open_waits: Vec<OpenWait>,
+    /// What ran while tasks were ready to.
+    pub delays: Vec<Delay>,
 }
 
 /// How many single polls a profile remembers by themselves.
@@ -177,7 +179,7 @@ pub enum TaskKind {
     Worker,
 }
 
-/// Tasks with the same name and the same spawn stack.
+/// Tasks with the same name, the same spawn stack and the same parent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Group {
     pub process: ProcessId,
@@ -185,6 +187,9 @@ pub struct Group {
     pub kind: TaskKind,
     /// Where the tasks were spawned; the empty stack where the spawn was not seen.
     pub spawn_stack: StackId,
+    /// The group whose tasks spawned these: an earlier one in the table. None if no task did, or it is not known. Tasks
+    /// that spawn their own kind, through whichever others, are one group: its parent is that of the first.
+    pub parent: Option<GroupId>,
     /// Its polls: the running of its tasks, poll by poll.
     pub polls: Stats,
     /// Tasks of this group seen.
@@ -273,6 +278,35 @@ pub struct OpenWait {
     pub oldest_ns: Vec<u64>,
 }
 
+/// The scheduling delays of the tasks of one group that ended a wait at one stack, as far as one blocker ran meanwhile
+/// on the thread that took them at last. Delays below 0.1 ms are not among them, nor what lies further back than the
+/// last polls of that thread that were remembered.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Delay {
+    pub victim: GroupId,
+    /// The await stack that the wake ended; empty for the first poll of a task.
+    pub victim_stack: StackId,
+    /// The tasks whose polls ran; none for the time in which none did: the thread slept, was in the runtime, or the
+    /// task was meant for another one at first.
+    pub blocker: Option<GroupId>,
+    /// What those polls did, and where: [`State::OnCpu`] or [`State::Blocked`] at the stack that their samples found
+    /// for longest, or [`State::Running`] until the await at the stack; the empty one if the task ended with the poll.
+    pub blocker_state: State,
+    pub blocker_stack: StackId,
+    /// One episode per delay: how much of it the blocker ran.
+    pub stats: Stats,
+}
+
+impl LongPoll {
+    /// What the poll did, and where, as in [`Delay::blocker_state`].
+    pub fn deed(&self) -> (State, StackId) {
+        match self.busy {
+            State::Running => (State::Running, self.stack),
+            state => (state, self.busy_stack),
+        }
+    }
+}
+
 impl Waker {
     /// The stack of the wake; the empty one where it was not seen.
     pub fn stack(self) -> StackId {
@@ -294,6 +328,11 @@ impl Profile {
 
     pub fn frame(&self, id: FrameId) -> &Frame {
         &self.frames[id.index()]
+    }
+
+    pub fn groups_with_ids(&self) -> impl Iterator<Item = (GroupId, &Group)> {
+        let groups = self.groups.iter().enumerate();
+        groups.map(|(at, group)| (GroupId(at as u32), group))
     }
 
     pub fn group(&self, id: GroupId) -> &Group {

@@ -48,6 +48,11 @@ impl Activity {
         }
     }
 
+    /// Running, in whatever way.
+    pub fn is_running(self) -> bool {
+        matches!(self, Activity::OnCpu | Activity::Blocked | Activity::Running)
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Activity::OnCpu => "on-cpu",

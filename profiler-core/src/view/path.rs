@@ -128,6 +128,24 @@ pub(super) fn kind_of_await(
     rules.of_await(&named)
 }
 
+/// The kind that a rule of the user's gives to a wait, wherever on its stack.
+pub(super) fn kind_of_user(
+    profile: &Profile,
+    functions: &Functions,
+    rules: &Rules,
+    calls: &[Call],
+) -> Option<Kind> {
+    if !calls.iter().any(|call| call.in_user_rule) {
+        return None;
+    }
+    let named: Vec<Named<'_>> = calls
+        .iter()
+        .rev()
+        .map(|call| named(profile, functions, call, call.in_user_rule))
+        .collect();
+    rules.of_user(&named)
+}
+
 /// What the stack of a wake tells about the wait that it ended.
 pub(super) fn kind_of_wake(
     profile: &Profile,
@@ -163,6 +181,7 @@ fn named<'a>(profile: &'a Profile, functions: &'a Functions, call: &Call, decide
 
 #[cfg(test)]
 mod tests {
+    use super::super::kind::Rule;
     use super::super::testing::ProfileBuilder;
     use super::*;
 
@@ -319,6 +338,44 @@ mod tests {
             kind(&[&[sender][..], &relay].concat()),
             None,
             "a task's own doing"
+        );
+    }
+
+    #[test]
+    fn rules_of_the_users_see_the_whole_stack() {
+        use super::super::analysis::Analysis;
+        use crate::profile::{State, TaskKind};
+        let kind = |rules: &[Rule]| {
+            let mut builder = ProfileBuilder::new();
+            let group = builder.group("task", TaskKind::Task, 1);
+            let stack = builder.stack(&[
+                "app::handle::{{closure}}",
+                "<app::Db<T> as app::Store>::get::{async_fn#0}",
+                "app::helper::{{closure}}",
+                "<tokio::sync::oneshot::Receiver<T> as core::future::future::Future>::poll",
+            ]);
+            builder.row(group, stack, State::Waiting, 1, 7);
+            let profile = builder.build();
+            let rules = Rules::default().with_user_rules(rules.iter().cloned());
+            let analysis = Analysis::new(&profile, &rules);
+            analysis.rows(false).next().expect("a row").1
+        };
+        let waiting = super::super::Activity::Waiting;
+        assert_eq!(kind(&[]), waiting(Kind::Channel));
+        let of_db = Rule::new("app::Db", "", Kind::Io);
+        assert_eq!(kind(std::slice::from_ref(&of_db)), waiting(Kind::Io));
+        let of_helper = Rule::new("app::helper", "", Kind::Lock);
+        assert_eq!(
+            kind(&[of_db.clone(), of_helper]),
+            waiting(Kind::Lock),
+            "the innermost"
+        );
+        let elsewhere = Rule::new("tokio::sync::oneshot", "app::other", Kind::Lock);
+        let within = Rule::new("tokio::sync::oneshot", "app::handle", Kind::Notify);
+        assert_eq!(kind(&[elsewhere, within]), waiting(Kind::Notify));
+        assert_eq!(
+            kind(&[Rule::new("~as app::Store", "", Kind::Blocking)]),
+            waiting(Kind::Blocking)
         );
     }
 

@@ -3,7 +3,9 @@
 mod any_order;
 mod cases;
 mod causal;
+mod delays;
 mod losses;
+mod parents;
 mod roots;
 mod simulator;
 mod truth;
