@@ -143,7 +143,10 @@ impl Aggregator {
                     former.left(tally);
                 }
                 let root = self.roots.entry(key).or_insert_with(|| {
-                    let group = tally.enter_group(GroupKey::Roots { process });
+                    let group = tally.enter_group(GroupKey::Roots {
+                        process,
+                        first_stack: stack,
+                    });
                     #[cfg(test)]
                     tally.rows.probe.begun(group, at_ns);
                     Root::first_seen(group, ring, at_ns)

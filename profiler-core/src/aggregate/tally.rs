@@ -19,9 +19,8 @@ pub(super) enum GroupKey {
         /// Number of the group of the task that spawned it.
         parent: Option<u32>,
     },
-    Roots {
-        process: u32,
-    },
+    /// Root tasks whose first await has this stack.
+    Roots { process: u32, first_stack: u32 },
 }
 
 /// Beyond this number, groups are no longer told apart by their parents.
@@ -67,7 +66,7 @@ impl Tally {
                 spawn_stack,
                 parent,
             } => (process, table, spawn_stack, parent),
-            GroupKey::Roots { process } => (process, None, 0, None),
+            GroupKey::Roots { process, .. } => (process, None, 0, None),
         };
         let spawn_stack = RawStack::new(process, number);
         let parent = parent.map(|group| RawGroupId { process, group });
