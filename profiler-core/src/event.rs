@@ -33,7 +33,7 @@ pub enum Kind {
     PollEnd = 5,
     /// The task being polled gave out a waker. Aux: the registration's tag; value: the await stack.
     Await = 6,
-    /// Aux: the tag of the waker used, 0 if it had none; value: the waking thread's stack.
+    /// Aux: [`wake_aux`] of the tag of the waker used, 0 if it had none; value: the waking thread's stack.
     Wake = 7,
     /// The task was freed or shut down outside of a poll. Aux: an [`Outcome`].
     End = 8,
@@ -46,10 +46,20 @@ pub enum Kind {
     /// A table was polled for the first time. Subject: none; aux: its index; value: the stack below the poll
     /// (who polls it), up to the enclosing poll if there is one.
     TableSeen = 12,
+    /// A relay, the waker with which a branch of the task (or root task) is polled, was given out. Subject: the relay;
+    /// aux, value: as for `Await`.
+    RelayAwait = 13,
+    /// A relay was used; until that call returns, the wake-ups on this thread come through it. Aux: as for `Wake`.
+    RelayWake = 14,
+}
+
+/// The aux of a wake-up: the tag of the waker used, and how many relays' wake-ups it came within.
+pub fn wake_aux(tag: u16, relays: u8) -> u16 {
+    u16::from(relays) << 8 | tag & 0xff
 }
 
 impl Kind {
-    const ALL: [Kind; 12] = [
+    const ALL: [Kind; 14] = [
         Kind::ThreadStart,
         Kind::Gap,
         Kind::Spawn,
@@ -62,6 +72,8 @@ impl Kind {
         Kind::RootWake,
         Kind::RootEnd,
         Kind::TableSeen,
+        Kind::RelayAwait,
+        Kind::RelayWake,
     ];
 
     fn from_byte(byte: u8) -> Option<Kind> {
@@ -71,7 +83,7 @@ impl Kind {
     /// Length of a record of this kind in words.
     pub const fn words(self) -> usize {
         match self {
-            Kind::ThreadStart | Kind::PollEnd | Kind::End | Kind::RootEnd => 2,
+            Kind::ThreadStart | Kind::PollEnd | Kind::End | Kind::RootEnd | Kind::RelayWake => 2,
             _ => MAX_WORDS,
         }
     }
@@ -117,6 +129,11 @@ pub struct Event {
 }
 
 impl Event {
+    /// Of a wake-up: the tag of the waker used, and how many relays' wake-ups it came within. See [`wake_aux`].
+    pub fn tag_and_relays(self) -> (u16, usize) {
+        (self.aux & 0xff, usize::from(self.aux >> 8))
+    }
+
     /// The record's words; only the first [`Kind::words`] of them are to be written.
     #[inline]
     pub fn encode(self) -> [u64; MAX_WORDS] {
@@ -152,7 +169,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn decode_reverses_encode(kind in 1u8..=12, ticks in 0..=TICKS_MASK, subject in 0..=SUBJECT_MASK, aux: u16, value: u64) {
+        fn decode_reverses_encode(kind in 1u8..=14, ticks in 0..=TICKS_MASK, subject in 0..=SUBJECT_MASK, aux: u16, value: u64) {
             let kind = Kind::from_byte(kind).unwrap();
             let event = Event { kind, ticks, subject, aux, value };
             prop_assert_eq!(Event::decode(event.encode()), Some(event));
@@ -160,7 +177,7 @@ mod tests {
 
         #[test]
         fn any_word_decodes_or_is_refused(word: u64) {
-            let known = (1..=12).contains(&(word >> 56));
+            let known = (1..=14).contains(&(word >> 56));
             prop_assert_eq!(Event::kind_of(word).is_some(), known);
         }
     }

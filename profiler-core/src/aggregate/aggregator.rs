@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::losses::Losses;
 use super::raw::{Counts, RawGroupId, RawProfile, RawStack, TableId};
 use super::registrations::Registration;
+use super::relays::{Chain, Owner, Relays};
 use super::root::Root;
 use super::rows::{MAX_NS, RawWaker, RawWakerId};
 use super::tally::{GroupKey, Tally};
@@ -34,6 +35,7 @@ pub struct Aggregator {
     tasks: HashMap<Key, Task>,
     roots: HashMap<Key, Root>,
     spawns: HashMap<Key, Spawn>,
+    relays: Relays,
     threads: Vec<Thread>,
     /// By process.
     losses: HashMap<u32, Losses>,
@@ -90,9 +92,9 @@ impl Aggregator {
             Kind::Wake => {
                 let waker = self.waker(ring, stack);
                 if let Some(task) = self.tasks.get_mut(&key) {
-                    let tag = event.aux;
+                    let wake = wake(event, waker, &self.threads[ring].waking, task.owner(key));
                     task.face(&mut self.tally, self.losses.get(&process), at_ns);
-                    task.woken(&mut self.tally, at_ns, Wake { tag, waker });
+                    task.woken(&mut self.tally, at_ns, wake);
                 }
             }
             Kind::End => {
@@ -117,14 +119,21 @@ impl Aggregator {
                 let tag = event.aux;
                 root.face(&mut self.tally, self.losses.get(&process), at_ns);
                 root.registered(&mut self.tally, at_ns, Registration { tag, stack });
+                self.threads[ring].root = Some(event.subject);
             }
             Kind::RootWake => {
                 let waker = self.waker(ring, stack);
                 if let Some(root) = self.roots.get_mut(&key) {
-                    let tag = event.aux;
+                    let wake = wake(event, waker, &self.threads[ring].waking, Owner { key, id: 0 });
                     root.face(&mut self.tally, self.losses.get(&process), at_ns);
-                    root.woken(&mut self.tally, at_ns, Wake { tag, waker });
+                    root.woken(&mut self.tally, at_ns, wake);
                 }
+            }
+            Kind::RelayAwait => self.branch_registered(ring, key, at_ns, event.aux, stack),
+            Kind::RelayWake => {
+                let (tag, outer) = event.tag_and_relays();
+                let used = self.relays.used(key, tag);
+                self.threads[ring].waking.push(outer, used);
             }
             Kind::RootEnd => {
                 if let Some(mut root) = self.roots.remove(&key) {
@@ -140,12 +149,19 @@ impl Aggregator {
     pub fn process_ended(&mut self, process: u32, at_ns: u64) {
         let at_ns = at_ns.min(MAX_NS);
         let losses = self.losses.remove(&process);
-        for (_, mut task) in self.tasks.extract_if(|key, _| key.0 == process) {
+        let mut branches = self.relays.left(process);
+        for (key, mut task) in self.tasks.extract_if(|key, _| key.0 == process) {
             task.face(&mut self.tally, losses.as_ref(), at_ns);
+            if let Some(branches) = branches.remove(&task.owner(key)) {
+                task.still_at(branches);
+            }
             task.end(&mut self.tally, at_ns, true);
         }
-        for (_, mut root) in self.roots.extract_if(|key, _| key.0 == process) {
+        for (key, mut root) in self.roots.extract_if(|key, _| key.0 == process) {
             root.face(&mut self.tally, losses.as_ref(), at_ns);
+            if let Some(branches) = branches.remove(&Owner { key, id: 0 }) {
+                root.still_at(branches);
+            }
             root.end(&mut self.tally, at_ns, true);
         }
         self.spawns.retain(|key, _| key.0 != process);
@@ -192,7 +208,10 @@ impl Aggregator {
         {
             root.left(&mut self.tally);
         }
-        self.threads[ring].process = process;
+        let thread = &mut self.threads[ring];
+        thread.process = process;
+        thread.root = None;
+        thread.waking.clear();
     }
 
     /// Ring `ring` begins to lose events (`lost` is 0), or has lost so many since its last one.
@@ -209,6 +228,9 @@ impl Aggregator {
             losses.end(ring, at_ns);
         }
         self.lose_polls(ring, from_ns);
+        self.relays.forget(self.threads[ring].process);
+        self.threads[ring].root = None;
+        self.threads[ring].waking.clear();
     }
 
     /// The ends of this ring's running polls will not be told.
@@ -373,6 +395,36 @@ impl Aggregator {
         task.end(&mut self.tally, at_ns, false);
     }
 
+    /// What is polled on this ring's thread has polled a branch of its own, and that has left a waker.
+    fn branch_registered(&mut self, ring: usize, relay: Key, at_ns: u64, tag: u16, stack: u32) {
+        let thread = &self.threads[ring];
+        let polled = match (thread.polling.last(), thread.root) {
+            (Some(polling), _) => {
+                let key = (relay.0, polling.subject);
+                let poll = |task: &Task| Some((task.owner(key), task.poll_on(ring)?));
+                self.tasks.get(&key).and_then(poll)
+            }
+            (None, Some(root)) => {
+                let key = (relay.0, root);
+                let root = self.roots.get_mut(&key).filter(|root| root.is_on(ring));
+                root.map(|root| {
+                    root.face(&mut self.tally, self.losses.get(&relay.0), at_ns);
+                    (Owner { key, id: 0 }, root.branch_registered(&mut self.tally, at_ns))
+                })
+            }
+            (None, None) => None,
+        };
+        if let Some((owner, poll_ns)) = polled {
+            let (tasks, roots) = (&self.tasks, &self.roots);
+            let is_alive = |owner: &Owner| match tasks.get(&owner.key) {
+                Some(task) => task.id == owner.id,
+                None => roots.contains_key(&owner.key),
+            };
+            let registration = Registration { tag, stack };
+            self.relays.registered(relay, owner, poll_ns, registration, is_alive);
+        }
+    }
+
     /// Who is waking on this ring's thread.
     fn waker(&mut self, ring: usize, stack: u32) -> RawWakerId {
         let thread = &self.threads[ring];
@@ -383,5 +435,16 @@ impl Aggregator {
                 .map(|polling: &Polling| -> RawGroupId { polling.group }),
             stack: RawStack::new(thread.process, stack),
         })
+    }
+}
+
+/// The wake-up of `owner` that an event tells of.
+fn wake(event: Event, waker: RawWakerId, waking: &Chain, owner: Owner) -> Wake<'_> {
+    let (own_tag, relays) = event.tag_and_relays();
+    let (branch, tag) = waking.branch_of(owner, relays).unzip();
+    Wake {
+        tag: tag.unwrap_or(own_tag),
+        waker,
+        branch,
     }
 }

@@ -6,6 +6,7 @@ mod aggregator;
 mod losses;
 mod raw;
 mod registrations;
+mod relays;
 mod root;
 mod rows;
 mod tally;

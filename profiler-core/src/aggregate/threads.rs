@@ -1,6 +1,7 @@
 //! What each ring's thread is doing, as its own events tell.
 
 use super::raw::RawGroupId;
+use super::relays::Chain;
 
 /// A poll that a thread has begun and not ended.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +21,10 @@ pub(super) struct Thread {
     pub(super) last_ns: u64,
     /// Innermost last. More than one: a runtime's worker is a task itself.
     pub(super) polling: Vec<Polling>,
+    /// The root task that last gave out a waker here.
+    pub(super) root: Option<u64>,
+    /// The relays that it is waking through.
+    pub(super) waking: Chain,
 }
 
 impl Thread {
