@@ -27,11 +27,11 @@ in_build!(dev, Build::of("waits", "dev"),
     sleep current_thread tcp channels locks joins branches blocking dynfut outcomes threads);
 
 in_build!(release_without_lines, Build::stripped("release"),
-    sleep current_thread tcp channels locks joins branches blocking dynfut);
+    sleep current_thread tcp channels locks joins blocking dynfut);
 in_build!(lto_without_lines, Build::stripped("lto"),
-    sleep current_thread tcp channels locks joins branches blocking dynfut);
+    sleep current_thread tcp channels locks joins blocking dynfut);
 in_build!(dev_without_lines, Build::stripped("dev"),
-    sleep current_thread tcp channels locks joins branches blocking dynfut);
+    sleep current_thread tcp channels locks joins blocking dynfut);
 
 in_build!(tokio_1_47, Build::of("tokio-1.47", "release"), sleep tcp channels locks joins branches blocking);
 in_build!(tokio_1_38, Build::of("tokio-1.38", "release"), sleep tcp channels locks joins branches blocking);

@@ -12,8 +12,8 @@ use asyncprof_core::process_info::{Tap, TaskTable as TaskTableInfo};
 use super::arc_wakers::Callees;
 use super::roles::{self, Roles};
 use super::tables::{
-    CloneFn, MAX_RELAY_TABLES, MAX_TOKIO_TABLES, TASK_TABLES, TaskFn, TaskTable, TaskTables, WAKER_TABLES, WakerFn, WakerKind,
-    WakerTable, slot,
+    CloneFn, MAX_RELAY_TABLES, MAX_TOKIO_TABLES, TASK_TABLES, TaskFn, TaskTable, TaskTables, WAKER_TABLES,
+    WakerFn, WakerKind, WakerTable, slot,
 };
 use super::version::Version;
 use super::{task_taps, waker_entries};
@@ -91,7 +91,10 @@ pub(crate) fn attach(program: &Module, allow_unknown_version: bool) -> Tap {
                                 build hides tokio's functions"
         ));
     }
-    let of_tokio = wakers.iter().filter(|(_, kind)| *kind != WakerKind::Relay).count();
+    let of_tokio = wakers
+        .iter()
+        .filter(|(_, kind)| *kind != WakerKind::Relay)
+        .count();
     if !wakers.iter().any(|(_, kind)| *kind == WakerKind::Task) || of_tokio > MAX_TOKIO_TABLES {
         return refused(format!(
             "it holds tokio {version} with {of_tokio} waker tables, and its task waker's could not be \
@@ -187,8 +190,9 @@ fn scan(range: &Range<u64>, roles: &HashMap<u64, Roles>, program: &Module, calle
             found.task_tables.push(address);
         }
         // One of the four may bear another function's name, if the linker has merged the two.
-        let is_waker_table =
-            |family: [Roles; 4]| (0..4).filter(|&i| has(at + i, family[i])).count() >= 3 && has(at, family[0]);
+        let is_waker_table = |family: [Roles; 4]| {
+            (0..4).filter(|&i| has(at + i, family[i])).count() >= 3 && has(at, family[0])
+        };
         if is_waker_table(roles::TASK_WAKER) {
             found.waker_tables.push((address, WakerKind::Task));
         } else if is_waker_table(roles::PARK_WAKER) {
@@ -246,7 +250,12 @@ fn install(found: Vec<(Range<u64>, Found)>, version: Version) -> std::io::Result
             // SAFETY: `scan` has seen a whole waker table here.
             let _ = WAKER_TABLES[wakers].set(unsafe { waker_table(address, kind, tag_mask) });
             let entries = waker_entries::of_table(wakers);
-            words.extend((0..).step_by(8).zip(entries).map(|(at, entry)| (address + at, entry)));
+            words.extend(
+                (0..)
+                    .step_by(8)
+                    .zip(entries)
+                    .map(|(at, entry)| (address + at, entry)),
+            );
             wakers += 1;
         }
         patches.push((range, words));

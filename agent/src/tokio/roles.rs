@@ -28,7 +28,12 @@ const TASK: [(&str, Roles); 4] = [
     ("dealloc", DEALLOC),
     ("shutdown", SHUTDOWN),
 ];
-const ARC_RAW: [&str; 4] = ["clone_arc_raw", "wake_arc_raw", "wake_by_ref_arc_raw", "drop_arc_raw"];
+const ARC_RAW: [&str; 4] = [
+    "clone_arc_raw",
+    "wake_arc_raw",
+    "wake_by_ref_arc_raw",
+    "drop_arc_raw",
+];
 
 /// Modules with the functions of a waker's table.
 const WAKERS: [(&str, [&str; 4], [Roles; 4]); 6] = [
@@ -84,8 +89,14 @@ pub(super) fn roles(functions: &[Function<'_>], bias: u64) -> HashMap<u64, Roles
 fn role_of(path: &str) -> Option<Roles> {
     let (module, function) = path.rsplit_once("::")?;
     if module == "tokio::runtime::task::raw" {
-        return TASK.iter().find(|(known, _)| *known == function).map(|(_, role)| *role);
+        return TASK
+            .iter()
+            .find(|(known, _)| *known == function)
+            .map(|(_, role)| *role);
     }
     let (_, functions, roles) = WAKERS.iter().find(|(known, ..)| *known == module)?;
-    functions.iter().position(|known| *known == function).map(|at| roles[at])
+    functions
+        .iter()
+        .position(|known| *known == function)
+        .map(|at| roles[at])
 }

@@ -56,6 +56,11 @@ impl Aggregator {
         self.tasks.len()
     }
 
+    #[cfg(test)]
+    pub(super) fn relays_known(&self) -> usize {
+        self.relays.len()
+    }
+
     pub fn counts(&self) -> Counts {
         self.tally.counts
     }
@@ -409,7 +414,10 @@ impl Aggregator {
                 let root = self.roots.get_mut(&key).filter(|root| root.is_on(ring));
                 root.map(|root| {
                     root.face(&mut self.tally, self.losses.get(&relay.0), at_ns);
-                    (Owner { key, id: 0 }, root.branch_registered(&mut self.tally, at_ns))
+                    (
+                        Owner { key, id: 0 },
+                        root.branch_registered(&mut self.tally, at_ns),
+                    )
                 })
             }
             (None, None) => None,
@@ -421,7 +429,8 @@ impl Aggregator {
                 None => roots.contains_key(&owner.key),
             };
             let registration = Registration { tag, stack };
-            self.relays.registered(relay, owner, poll_ns, registration, is_alive);
+            self.relays
+                .registered(relay, owner, poll_ns, registration, is_alive);
         }
     }
 

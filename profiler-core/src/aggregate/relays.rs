@@ -86,6 +86,11 @@ impl Relays {
         Some(Used { relay, tag })
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.by_address.len()
+    }
+
     /// Some of this process's events were lost: addresses may stand for others by now.
     pub(super) fn forget(&mut self, process: u32) {
         self.by_address.retain(|key, _| key.0 != process);
@@ -98,7 +103,11 @@ impl Relays {
         let mut left = HashMap::<Owner, Registrations>::new();
         for (_, relay) in all {
             let registrations = left.entry(relay.owner).or_default();
-            relay.registrations.as_slice().iter().for_each(|&r| registrations.push(r));
+            relay
+                .registrations
+                .as_slice()
+                .iter()
+                .for_each(|&r| registrations.push(r));
         }
         left
     }
@@ -118,7 +127,12 @@ impl Chain {
     /// The innermost branch of `owner` that is being woken, where that is within `relays` relays' wake-ups: its
     /// registrations, and the tag that names one of them.
     pub(super) fn branch_of(&self, owner: Owner, relays: usize) -> Option<(&Registrations, u16)> {
-        let used = self.0.iter().take(relays).flatten().find(|used| used.relay.owner == owner)?;
+        let used = self
+            .0
+            .iter()
+            .take(relays)
+            .flatten()
+            .find(|used| used.relay.owner == owner)?;
         Some((&used.relay.registrations, used.tag))
     }
 }

@@ -1,10 +1,12 @@
 //! The aggregator against schedulers whose truth is known, and against any events at all.
 
 mod any_order;
+mod branches;
 mod cases;
 mod causal;
 mod losses;
 mod roots;
+mod sim_relays;
 mod simulator;
 mod truth;
 

@@ -1,9 +1,10 @@
 //! A scheduler that makes random but possible things happen, writes the events that the taps would write, and
 //! keeps the truth by itself.
 
+use super::sim_relays::SimRelays;
 use super::truth::{Group, TrueEpisode, Truth, Waker, shares};
 use super::{Timed, event};
-use crate::event::{Kind, Outcome};
+use crate::event::{Kind, Outcome, wake_aux};
 use crate::profile::State;
 
 pub(super) const RINGS: usize = 3;
@@ -42,6 +43,7 @@ struct SimTask {
     woken: Option<(u32, Waker)>,
     since_ns: u64,
     begun_ns: u64,
+    poll_ns: u64,
     registrations: Vec<(u16, u32)>,
     registered: bool,
 }
@@ -68,6 +70,7 @@ pub(super) struct Simulator {
     tasks: Vec<SimTask>,
     threads: [SimThread; RINGS],
     free: Vec<u64>,
+    relays: SimRelays,
     pub(super) events: Vec<Timed>,
     pub(super) truth: Truth,
 }
@@ -81,6 +84,7 @@ impl Simulator {
             tasks: Vec::new(),
             threads: Default::default(),
             free: Vec::new(),
+            relays: SimRelays::default(),
             events: (0..RINGS)
                 .map(|ring| (ring, 0, event(Kind::ThreadStart, 1, 0, 0)))
                 .collect(),
@@ -148,6 +152,7 @@ impl Simulator {
             woken: None,
             since_ns: self.now_ns,
             begun_ns: self.now_ns,
+            poll_ns: 0,
             registrations: Vec::new(),
             registered: false,
         });
@@ -196,6 +201,7 @@ impl Simulator {
         }
         let t = &mut self.tasks[task];
         (t.now, t.woken, t.registered, t.let_go) = (Now::Running { ring }, None, false, false);
+        t.poll_ns = self.now_ns;
         let address = t.address;
         self.threads[ring].polling.push(task);
         self.write(ring, Kind::PollStart, address, TABLE, task as u64 + 1);
@@ -209,6 +215,12 @@ impl Simulator {
         let tag = self.threads[ring].tags % 6 + 1;
         self.threads[ring].tags += 1;
         let stack = u32::from(which % 4) + 1;
+        if (which / 4).is_multiple_of(3) {
+            let relay = SimRelays::address(which / 12);
+            self.relays
+                .register(relay, (task, self.tasks[task].poll_ns), (tag, stack));
+            return self.write(ring, Kind::RelayAwait, relay, tag, u64::from(stack));
+        }
         let t = &mut self.tasks[task];
         if !t.registered {
             t.registrations.clear();
@@ -239,20 +251,38 @@ impl Simulator {
             .map(|&by| self.tasks[by].group());
         let stack = u32::from(which % 2) + 50;
         let waker = Some((by, stack));
-        self.write(ring, Kind::Wake, self.tasks[task].address, tag, u64::from(stack));
+        // Through none, one or two relays.
+        let through = (which / 8 % 4).saturating_sub(1);
+        let relay_tag = which / 64 % 7;
+        let relays: Vec<u64> = (0..through)
+            .map(|at| self.relays.some_of(task, which / 32 + at))
+            .collect();
+        let branch = relays
+            .iter()
+            .find_map(|&relay| self.relays.places_of(relay, task));
+        let (places, place_tag) =
+            branch.map_or_else(|| (t.registrations.clone(), tag), |places| (places, relay_tag));
+        let address = t.address;
+        for (outer, &relay) in relays.iter().enumerate() {
+            self.relays.used(relay);
+            self.write(ring, Kind::RelayWake, relay, wake_aux(relay_tag, outer as u8), 0);
+        }
+        self.write(
+            ring,
+            Kind::Wake,
+            address,
+            wake_aux(tag, through as u8),
+            u64::from(stack),
+        );
+        let tag = place_tag;
         let t = &mut self.tasks[task];
         match t.now {
             Now::Waiting => {
-                let stack = self.close(task, Some((tag, waker)), false);
+                let stack = self.close(task, Some((shares(&places, tag), waker)), false);
                 self.tasks[task].now = Now::Scheduled { stack, waker };
             }
             Now::Running { .. } if t.woken.is_none() => {
-                let mut stacks: Vec<u32> = t
-                    .registrations
-                    .iter()
-                    .filter(|r| r.0 == tag)
-                    .map(|r| r.1)
-                    .collect();
+                let mut stacks: Vec<u32> = places.iter().filter(|r| r.0 == tag).map(|r| r.1).collect();
                 stacks.dedup();
                 t.woken = Some((if let [one] = stacks[..] { one } else { 0 }, waker));
             }
@@ -350,7 +380,8 @@ impl Simulator {
     }
 
     /// The task's state ends now. Returns the stack where a wait was, 0 if that cannot be told.
-    fn close(&mut self, task: usize, wake: Option<(u16, Waker)>, open: bool) -> u32 {
+    fn close(&mut self, task: usize, wake: Option<(Vec<(u32, u64)>, Waker)>, open: bool) -> u32 {
+        let left = self.relays.left_by(task);
         let t = &mut self.tasks[task];
         let (start_ns, end_ns) = (t.since_ns, self.now_ns);
         t.since_ns = end_ns;
@@ -369,9 +400,9 @@ impl Simulator {
                 State::Running
             }
             Now::Waiting => {
-                let tag = wake.map_or(0, |wake| wake.0);
-                waker = wake.and_then(|wake| wake.1);
-                parts = shares(&t.registrations, tag);
+                let is_at_branches = open && t.registrations.len() <= 1 && !left.is_empty();
+                let all = if is_at_branches { &left } else { &t.registrations };
+                (parts, waker) = wake.unwrap_or_else(|| (shares(all, 0), None));
                 self.truth.splits += u64::from(parts.len() > 1);
                 State::Waiting
             }
