@@ -51,6 +51,8 @@ pub enum Kind {
     RelayAwait = 13,
     /// A relay was used; until that call returns, the wake-ups on this thread come through it. Aux: as for `Wake`.
     RelayWake = 14,
+    /// A relay that was given out was dropped, or taken by its wake-up. Subject: the relay; aux: its tag.
+    RelayDrop = 15,
 }
 
 /// The aux of a wake-up: the tag of the waker used, and how many relays' wake-ups it came within.
@@ -59,7 +61,7 @@ pub fn wake_aux(tag: u16, relays: u8) -> u16 {
 }
 
 impl Kind {
-    const ALL: [Kind; 14] = [
+    const ALL: [Kind; 15] = [
         Kind::ThreadStart,
         Kind::Gap,
         Kind::Spawn,
@@ -74,6 +76,7 @@ impl Kind {
         Kind::TableSeen,
         Kind::RelayAwait,
         Kind::RelayWake,
+        Kind::RelayDrop,
     ];
 
     fn from_byte(byte: u8) -> Option<Kind> {
@@ -83,7 +86,12 @@ impl Kind {
     /// Length of a record of this kind in words.
     pub const fn words(self) -> usize {
         match self {
-            Kind::ThreadStart | Kind::PollEnd | Kind::End | Kind::RootEnd | Kind::RelayWake => 2,
+            Kind::ThreadStart
+            | Kind::PollEnd
+            | Kind::End
+            | Kind::RootEnd
+            | Kind::RelayWake
+            | Kind::RelayDrop => 2,
             _ => MAX_WORDS,
         }
     }
@@ -169,7 +177,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn decode_reverses_encode(kind in 1u8..=14, ticks in 0..=TICKS_MASK, subject in 0..=SUBJECT_MASK, aux: u16, value: u64) {
+        fn decode_reverses_encode(kind in 1u8..=15, ticks in 0..=TICKS_MASK, subject in 0..=SUBJECT_MASK, aux: u16, value: u64) {
             let kind = Kind::from_byte(kind).unwrap();
             let event = Event { kind, ticks, subject, aux, value };
             prop_assert_eq!(Event::decode(event.encode()), Some(event));
@@ -177,7 +185,7 @@ mod tests {
 
         #[test]
         fn any_word_decodes_or_is_refused(word: u64) {
-            let known = (1..=14).contains(&(word >> 56));
+            let known = (1..=15).contains(&(word >> 56));
             prop_assert_eq!(Event::kind_of(word).is_some(), known);
         }
     }

@@ -19,12 +19,17 @@ use crate::unwind::Entry;
 pub(super) unsafe extern "C-unwind" fn drop_tap(data: u64, _sp: u64, _bp: u64, n: usize) {
     let table = table(n);
     let bare = data & !table.tag_mask;
-    // The waker of `block_on` itself has no tag; letting go of it is the end.
-    if table.kind == WakerKind::Root
-        && bare == data
+    let tag = (data & table.tag_mask) as u16;
+    let kind = match table.kind {
+        // The waker of `block_on` itself has no tag; letting go of it is the end.
+        WakerKind::Root => (tag == 0).then_some(Kind::RootEnd),
+        WakerKind::Relay => (tag != 0).then_some(Kind::RelayDrop),
+        WakerKind::Task => None,
+    };
+    if let Some(kind) = kind
         && let Some(thread) = recorder::current()
     {
-        thread.write(Kind::RootEnd, bare, 0, 0);
+        thread.write(kind, bare, tag, 0);
     }
     // SAFETY: the call that was meant, with the pointer that was meant.
     unsafe { (table.drop)(bare) }
@@ -97,7 +102,7 @@ unsafe fn note_and_wake(table: &WakerTable, original: WakerFn, data: u64, entry:
         WakerKind::Task => Kind::Wake,
         WakerKind::Root => Kind::RootWake,
         // SAFETY: the caller's promise.
-        WakerKind::Relay => return unsafe { note_and_relay(original, bare, tag) },
+        WakerKind::Relay => return unsafe { note_and_relay(table, original, bare, tag) },
     };
     let Some(thread) = recorder::current() else {
         // SAFETY: the call that was meant, with the pointer that was meant.
@@ -118,7 +123,7 @@ unsafe fn note_and_wake(table: &WakerTable, original: WakerFn, data: u64, entry:
 ///
 /// # Safety
 /// `bare` is the data pointer of a relay, and `original` a function of its table.
-unsafe fn note_and_relay(original: WakerFn, bare: u64, tag: u16) {
+unsafe fn note_and_relay(table: &WakerTable, original: WakerFn, bare: u64, tag: u16) {
     /// Any program's code is called, so it may panic.
     struct Outer(u8);
     impl Drop for Outer {
@@ -131,6 +136,10 @@ unsafe fn note_and_relay(original: WakerFn, bare: u64, tag: u16) {
     let _outer = recorder::current().map(|thread| {
         let outer = Outer(thread.relays);
         thread.write(Kind::RelayWake, bare, wake_aux(tag, thread.relays), 0);
+        // `wake` takes the waker.
+        if tag != 0 && original as usize == table.wake as usize {
+            thread.write(Kind::RelayDrop, bare, tag, 0);
+        }
         thread.relays = thread.relays.saturating_add(1);
         outer
     });

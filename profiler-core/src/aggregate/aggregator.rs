@@ -140,6 +140,7 @@ impl Aggregator {
                 let used = self.relays.used(key, tag);
                 self.threads[ring].waking.push(outer, used);
             }
+            Kind::RelayDrop => self.relays.dropped(key, event.aux),
             Kind::RootEnd => {
                 if let Some(mut root) = self.roots.remove(&key) {
                     root.face(&mut self.tally, self.losses.get(&process), at_ns);
@@ -406,23 +407,22 @@ impl Aggregator {
         let polled = match (thread.polling.last(), thread.root) {
             (Some(polling), _) => {
                 let key = (relay.0, polling.subject);
-                let poll = |task: &Task| Some((task.owner(key), task.poll_on(ring)?));
-                self.tasks.get(&key).and_then(poll)
+                let runs_here = |task: &&Task| task.running_on() == Some(ring);
+                let task = self.tasks.get(&key).filter(runs_here);
+                task.map(|task| task.owner(key))
             }
             (None, Some(root)) => {
                 let key = (relay.0, root);
                 let root = self.roots.get_mut(&key).filter(|root| root.is_on(ring));
                 root.map(|root| {
                     root.face(&mut self.tally, self.losses.get(&relay.0), at_ns);
-                    (
-                        Owner { key, id: 0 },
-                        root.branch_registered(&mut self.tally, at_ns),
-                    )
+                    root.branch_registered(&mut self.tally, at_ns);
+                    Owner { key, id: 0 }
                 })
             }
             (None, None) => None,
         };
-        if let Some((owner, poll_ns)) = polled {
+        if let Some(owner) = polled {
             let (tasks, roots) = (&self.tasks, &self.roots);
             let is_alive = |owner: &Owner| match tasks.get(&owner.key) {
                 Some(task) => task.id == owner.id,
@@ -430,7 +430,7 @@ impl Aggregator {
             };
             let registration = Registration { tag, stack };
             self.relays
-                .registered(relay, owner, poll_ns, registration, is_alive);
+                .registered(relay, owner, at_ns, registration, is_alive);
         }
     }
 

@@ -5,6 +5,7 @@
 //! used is the innermost branch.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use super::registrations::{Registration, Registrations};
 
@@ -18,19 +19,20 @@ pub(super) struct Owner {
     pub(super) id: u64,
 }
 
-/// The places where a branch waits.
+/// The places where a branch waits: one for each waker that it has left and that was not dropped since.
 #[derive(Debug)]
-pub(super) struct Relay {
+struct Relay {
     owner: Owner,
-    /// The poll of the owner in which these were registered, by its beginning.
-    poll_ns: u64,
+    /// When the last of them was left.
+    at_ns: u64,
     registrations: Registrations,
 }
 
-/// A relay that was used, and which of its registrations that names.
+/// A relay that is being used: the branch's places, and the tag that names one of them.
 #[derive(Debug)]
 pub(super) struct Used {
-    relay: Relay,
+    owner: Owner,
+    registrations: Registrations,
     tag: u16,
 }
 
@@ -38,7 +40,7 @@ pub(super) struct Used {
 #[derive(Debug, Default)]
 pub(super) struct Chain(Vec<Option<Used>>);
 
-/// All relays that were given out and not used since.
+/// All relays of which wakers are left.
 #[derive(Debug, Default)]
 pub(super) struct Relays {
     by_address: HashMap<Key, Relay>,
@@ -46,17 +48,17 @@ pub(super) struct Relays {
     sweep_at: usize,
 }
 
-/// Beyond this number all are forgotten: children that were dropped leave theirs behind.
+/// Beyond this number all are forgotten.
 const MAX_RELAYS: usize = 1 << 18;
 const MIN_SWEPT: usize = 1 << 10;
 
 impl Relays {
-    /// A branch of `owner` has left a waker, in the poll that began at `poll_ns`.
+    /// A branch of `owner` has left a waker.
     pub(super) fn registered(
         &mut self,
         relay: Key,
         owner: Owner,
-        poll_ns: u64,
+        at_ns: u64,
         registration: Registration,
         is_alive: impl Fn(&Owner) -> bool,
     ) {
@@ -69,21 +71,35 @@ impl Relays {
         }
         let fresh = || Relay {
             owner,
-            poll_ns,
+            at_ns,
             registrations: Registrations::default(),
         };
         let known = self.by_address.entry(relay).or_insert_with(fresh);
-        // As with tasks: the first registration of a poll replaces those of earlier ones.
-        if known.owner != owner || known.poll_ns != poll_ns {
+        if known.owner != owner {
             *known = fresh();
         }
+        known.at_ns = at_ns;
         known.registrations.push(registration);
     }
 
-    /// A relay is used: its branch will be polled, and register anew if it is to wait on.
-    pub(super) fn used(&mut self, relay: Key, tag: u16) -> Option<Used> {
-        let relay = self.by_address.remove(&relay)?;
-        Some(Used { relay, tag })
+    /// A branch is woken.
+    pub(super) fn used(&self, relay: Key, tag: u16) -> Option<Used> {
+        let relay = self.by_address.get(&relay)?;
+        Some(Used {
+            owner: relay.owner,
+            registrations: relay.registrations.clone(),
+            tag,
+        })
+    }
+
+    /// A waker that a branch had left is gone: it waits there no more.
+    pub(super) fn dropped(&mut self, relay: Key, tag: u16) {
+        if let Entry::Occupied(mut known) = self.by_address.entry(relay) {
+            known.get_mut().registrations.remove(tag);
+            if known.get().registrations.as_slice().is_empty() {
+                known.remove();
+            }
+        }
     }
 
     #[cfg(test)]
@@ -99,7 +115,7 @@ impl Relays {
     /// The places where the branches of each task of a process that has ended wait, the latest first.
     pub(super) fn left(&mut self, process: u32) -> HashMap<Owner, Registrations> {
         let mut all: Vec<(Key, Relay)> = self.by_address.extract_if(|key, _| key.0 == process).collect();
-        all.sort_by_key(|(key, relay)| (std::cmp::Reverse(relay.poll_ns), *key));
+        all.sort_by_key(|(key, relay)| (std::cmp::Reverse(relay.at_ns), *key));
         let mut left = HashMap::<Owner, Registrations>::new();
         for (_, relay) in all {
             let registrations = left.entry(relay.owner).or_default();
@@ -132,7 +148,7 @@ impl Chain {
             .iter()
             .take(relays)
             .flatten()
-            .find(|used| used.relay.owner == owner)?;
-        Some((&used.relay.registrations, used.tag))
+            .find(|used| used.owner == owner)?;
+        Some((&used.registrations, used.tag))
     }
 }

@@ -28,8 +28,6 @@ pub(super) struct Root {
     ring: usize,
     /// The wakers given out since the last wake-up.
     registrations: Registrations,
-    /// When it last began to run.
-    poll_ns: u64,
 }
 
 impl Root {
@@ -41,7 +39,6 @@ impl Root {
             since_ns: at_ns,
             ring,
             registrations: Registrations::default(),
-            poll_ns: at_ns,
         }
     }
 
@@ -85,17 +82,16 @@ impl Root {
         self.registrations.push(registration);
     }
 
-    /// When the poll began in which a branch of it leaves a waker now. It has left one itself by then.
-    pub(super) fn branch_registered(&mut self, tally: &mut Tally, at_ns: u64) -> u64 {
+    /// A branch of it leaves a waker. It has left one itself by then.
+    pub(super) fn branch_registered(&mut self, tally: &mut Tally, at_ns: u64) {
         if self.now == Now::Waiting {
             self.charge(tally, State::Running, 0, RawWakerId::default(), at_ns, false);
         }
-        self.poll_ns
     }
 
     /// As for tasks.
     pub(super) fn still_at(&mut self, branches: Registrations) {
-        if self.now == Now::Waiting && self.registrations.as_slice().len() <= 1 {
+        if self.now == Now::Waiting && matches!(self.registrations.place_of(0), Place::Stack(_)) {
             self.registrations = branches;
         }
     }
@@ -104,7 +100,6 @@ impl Root {
         if self.now == Now::Waiting {
             self.charge_wait(tally, at_ns, wake, false);
             self.now = Now::Running;
-            self.poll_ns = self.since_ns;
         }
     }
 

@@ -106,14 +106,10 @@ impl Task {
         Owner { key, id: self.id }
     }
 
-    /// When the poll began that this ring's thread is in.
-    pub(super) fn poll_on(&self, ring: usize) -> Option<u64> {
-        (self.running_on() == Some(ring)).then_some(self.known_ns)
-    }
-
-    /// No wake-up will come, and its branches still wait here. If it left one waker only, that was theirs to use.
+    /// No wake-up will come, and its branches still wait here. If it left its own in one
+    /// place only, that was for theirs.
     pub(super) fn still_at(&mut self, branches: Registrations) {
-        if matches!(self.now, Now::Waiting) && self.registrations.as_slice().len() <= 1 {
+        if matches!(self.now, Now::Waiting) && matches!(self.registrations.place_of(0), Place::Stack(_)) {
             self.registrations = branches;
         }
     }

@@ -29,6 +29,7 @@ fn kinds() -> impl Strategy<Value = Kind> {
         Kind::RelayAwait,
         Kind::RelayWake,
         Kind::RelayWake,
+        Kind::RelayDrop,
     ])
 }
 

@@ -30,6 +30,10 @@ fn pending(at_ns: u64, task: u64) -> Timed {
     (0, at_ns, event(Kind::PollEnd, task, Outcome::Pending as u16, 0))
 }
 
+fn dropped(at_ns: u64, relay: u64, tag: u16) -> Timed {
+    (1, at_ns, event(Kind::RelayDrop, relay, tag, 0))
+}
+
 fn relay(at_ns: u64, relay: u64, tag: u16, outer: u8) -> Timed {
     (1, at_ns, event(Kind::RelayWake, relay, wake_aux(tag, outer), 0))
 }
@@ -68,7 +72,7 @@ fn each_wait_goes_to_the_child_that_ended_it() {
     events.extend([relay(30, 0xb0, 2, 0), wake(30, TASK, 1)]);
     // Only the child that was woken is polled.
     events.extend([start(31, TASK, 1), set(32, TASK), pending(35, TASK)]);
-    events.extend([relay(70, 0xa0, 1, 0), wake(70, TASK, 1)]);
+    events.extend([relay(70, 0xa0, 1, 0), dropped(70, 0xa0, 1), wake(70, TASK, 1)]);
     events.extend([
         start(71, TASK, 1),
         set(72, TASK),
@@ -114,7 +118,12 @@ fn a_wake_up_after_a_relays_or_of_another_task_is_its_own() {
 #[test]
 fn a_relay_used_while_its_task_is_scheduled_names_no_later_wait() {
     let mut events = three_children();
-    events.extend([relay(50, 0xa0, 1, 0), wake(50, TASK, 1), relay(51, 0xb0, 2, 0)]);
+    events.extend([
+        relay(50, 0xa0, 1, 0),
+        wake(50, TASK, 1),
+        relay(51, 0xb0, 2, 0),
+        dropped(51, 0xb0, 2),
+    ]);
     events.extend([start(60, TASK, 1), set(61, TASK), pending(65, TASK)]);
     events.extend([relay(75, 0xb0, 2, 0), wake(75, TASK, 1)]);
     assert_eq!(waited(&events, 75, [20, 21, 9]), [40, 0, 10]);
@@ -151,6 +160,15 @@ fn what_was_known_of_branches_before_a_loss_is_forgotten() {
 }
 
 #[test]
+fn bug_a_waker_left_anew_under_the_same_tag_was_forgotten_with_the_old_one() {
+    let mut events = three_children();
+    events.extend([start(20, TASK, 1), set(21, TASK)]);
+    events.extend([child(22, 0xa0, 1, 20), dropped(23, 0xa0, 1), pending(25, TASK)]);
+    events.extend([relay(50, 0xa0, 1, 0), wake(50, TASK, 1)]);
+    assert_eq!(waited(&events, 50, [20, 9])[0], 25);
+}
+
+#[test]
 fn a_stuck_task_is_shown_at_its_branches() {
     let mut one = three_children();
     one.drain(4..6);
@@ -158,10 +176,17 @@ fn a_stuck_task_is_shown_at_its_branches() {
     let (profile, _) = aggregate(one.clone(), 100);
     assert_eq!(profile.open_waits[0].stack.number, 20);
 
-    assert_eq!(waited(&three_children(), 100, [20, 21, 22, 9]), [30, 30, 30, 0]);
+    let mut three = three_children();
+    assert_eq!(waited(&three, 100, [20, 21, 22, 9]), [30, 30, 30, 0]);
+    // A child that is done leaves a waker, too, and drops it.
+    three.insert(6, dropped(6, 0xb0, 2));
+    assert_eq!(waited(&three, 100, [20, 21, 22, 9]), [45, 0, 45, 0]);
+    // The set was polled twice.
+    one.insert(4, set(6, TASK));
+    assert_eq!(waited(&one, 100, [20, 9]), [90, 0]);
     // It waits elsewhere, too.
     one.insert(4, (0, 6, event(Kind::Await, TASK, 2, 8)));
-    assert_eq!(waited(&one, 100, [20, 8, 9]), [0, 45, 45]);
+    assert_eq!(waited(&one, 100, [20, 8, 9]), [0, 30, 60]);
 }
 
 #[test]

@@ -43,7 +43,6 @@ struct SimTask {
     woken: Option<(u32, Waker)>,
     since_ns: u64,
     begun_ns: u64,
-    poll_ns: u64,
     registrations: Vec<(u16, u32)>,
     registered: bool,
 }
@@ -152,7 +151,6 @@ impl Simulator {
             woken: None,
             since_ns: self.now_ns,
             begun_ns: self.now_ns,
-            poll_ns: 0,
             registrations: Vec::new(),
             registered: false,
         });
@@ -201,7 +199,6 @@ impl Simulator {
         }
         let t = &mut self.tasks[task];
         (t.now, t.woken, t.registered, t.let_go) = (Now::Running { ring }, None, false, false);
-        t.poll_ns = self.now_ns;
         let address = t.address;
         self.threads[ring].polling.push(task);
         self.write(ring, Kind::PollStart, address, TABLE, task as u64 + 1);
@@ -217,8 +214,11 @@ impl Simulator {
         let stack = u32::from(which % 4) + 1;
         if (which / 4).is_multiple_of(3) {
             let relay = SimRelays::address(which / 12);
-            self.relays
-                .register(relay, (task, self.tasks[task].poll_ns), (tag, stack));
+            if (which / 64).is_multiple_of(4) {
+                self.relays.drop_one(relay, tag);
+                return self.write(ring, Kind::RelayDrop, relay, tag, 0);
+            }
+            self.relays.register(relay, task, (tag, stack));
             return self.write(ring, Kind::RelayAwait, relay, tag, u64::from(stack));
         }
         let t = &mut self.tasks[task];
@@ -264,7 +264,6 @@ impl Simulator {
             branch.map_or_else(|| (t.registrations.clone(), tag), |places| (places, relay_tag));
         let address = t.address;
         for (outer, &relay) in relays.iter().enumerate() {
-            self.relays.used(relay);
             self.write(ring, Kind::RelayWake, relay, wake_aux(relay_tag, outer as u8), 0);
         }
         self.write(
@@ -400,7 +399,7 @@ impl Simulator {
                 State::Running
             }
             Now::Waiting => {
-                let is_at_branches = open && t.registrations.len() <= 1 && !left.is_empty();
+                let is_at_branches = open && shares(&t.registrations, 0).len() == 1 && !left.is_empty();
                 let all = if is_at_branches { &left } else { &t.registrations };
                 (parts, waker) = wake.unwrap_or_else(|| (shares(all, 0), None));
                 self.truth.splits += u64::from(parts.len() > 1);
