@@ -34,7 +34,7 @@ fn asyncprof_in(folder: &Folder, args: &[&str]) -> Ran {
 #[test]
 fn a_picture_of_each_kind_of_time() {
     let folder = folder_with("asyncprof.data", profile());
-    for by in ["wall", "wait", "io", "sched", "cpu"] {
+    for by in ["wall", "wait", "io", "sched", "running"] {
         let file = format!("{by}.svg");
         let ran = asyncprof_in(&folder, &["flamegraph", "--by", by, "-o", &file]);
         assert_eq!((ran.code, ran.stdout.as_str()), (0, ""), "{by}: {}", ran.stderr);

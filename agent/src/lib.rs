@@ -14,6 +14,8 @@ mod modules;
 mod panic_tap;
 mod patch;
 mod recorder;
+mod restart;
+mod sampling;
 mod start;
 mod thread_pointer;
 mod tokio;

@@ -12,11 +12,13 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering, compiler_fence};
 
 use asyncprof_core::clock::ClockSource;
-use asyncprof_core::event::{Event, Kind};
+use asyncprof_core::event::{Event, Found, Kind};
+use asyncprof_core::probe::ThreadProbe;
 use asyncprof_core::region::{Region, THREAD_SLOTS};
 use asyncprof_core::ring::Producer;
 use asyncprof_core::stack_table::MAX_FRAMES;
 
+use crate::sampling::{Callers, Interrupted};
 use crate::thread_pointer;
 use crate::unwind::{self, Cache, Entry};
 use crate::unwind_rules::Rules;
@@ -42,6 +44,8 @@ pub(crate) struct Polled {
     pub(crate) stack_top: u64,
     /// The task's state word when it was first seen complete; 0 until then.
     pub(crate) end_state: u64,
+    /// Other tasks have been polled within this poll: it is a scheduler's loop, and its own time nobody's.
+    is_host: bool,
 }
 
 impl Polled {
@@ -49,7 +53,16 @@ impl Polled {
         task: 0,
         stack_top: 0,
         end_state: 0,
+        is_host: false,
     };
+
+    pub(crate) fn new(task: u64, stack_top: u64) -> Polled {
+        Polled {
+            task,
+            stack_top,
+            ..Polled::NONE
+        }
+    }
 }
 
 /// A thread's state. All zeros is a dead one.
@@ -78,11 +91,17 @@ pub(crate) struct Thread {
     /// The thread's own stack.
     own_stack: Range<u64>,
     producer: Producer<'static>,
+    probe: &'static ThreadProbe,
     cache: Cache,
     /// Zeros are an empty table.
     rules: Rules,
     frames: [u64; MAX_FRAMES],
+    /// Where the thread answers when it is asked for its stack.
+    sampling_stack: SamplingStack,
 }
+
+#[repr(C, align(16))]
+struct SamplingStack([u8; unwind::STACK_NEEDED as usize]);
 
 /// Makes this process able to record. Once.
 pub(crate) fn install(region: Region, process: usize) -> io::Result<()> {
@@ -121,6 +140,24 @@ pub(crate) fn current() -> Option<&'static mut Thread> {
     // and a signal handler that comes between is sent away by `busy`.
     let thread = unsafe { &mut *thread };
     (!thread.busy && RECORDER.get()?.region.is_recording()).then_some(thread)
+}
+
+/// As [`current`], for a signal that may have come between the words of an event: then the question is let go, to be
+/// asked again.
+pub(crate) fn interrupted() -> Option<&'static mut Thread> {
+    let thread = thread_pointer::get();
+    // SAFETY: as in `current`; an alive thread's probe was initialised, and is shared memory.
+    let probe = unsafe {
+        if thread.is_null() || (*thread).alive.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        (*thread).probe
+    };
+    let thread = current();
+    if thread.is_none() {
+        probe.answer();
+    }
+    thread
 }
 
 /// What the pointer of a thread refers to that has no place, and none to come: it has ended, or found no room.
@@ -173,6 +210,7 @@ fn enter() -> Option<&'static mut Thread> {
         (&raw mut (*place).base_ticks).write(recorder.region.base_ticks());
         (&raw mut (*place).own_stack).write(own_stack);
         (&raw mut (*place).producer).write(producer);
+        (&raw mut (*place).probe).write(recorder.region.probe(slot));
         if !(*place).has_cache {
             (&raw mut (*place).cache).write(Cache::new_in());
             (*place).has_cache = true;
@@ -188,6 +226,7 @@ fn enter() -> Option<&'static mut Thread> {
     thread_pointer::set(thread);
     // SAFETY: always succeeds.
     let tid = unsafe { libc::gettid() } as u64;
+    thread.probe.begin(tid);
     thread.write(Kind::ThreadStart, tid, recorder.process as u16, 0);
     Some(thread)
 }
@@ -225,7 +264,81 @@ unsafe extern "C" fn give_back(thread: *mut c_void) {
     }
 }
 
+/// Whether this process's threads answer when they are asked for their stacks.
+#[cfg(feature = "preload")]
+pub(crate) fn answers() -> bool {
+    RECORDER
+        .get()
+        .is_some_and(|recorder| recorder.region.answers(recorder.process))
+}
+
+pub(crate) fn set_answers(answers: bool) {
+    if let Some(recorder) = RECORDER.get() {
+        recorder.region.set_answers(recorder.process, answers);
+    }
+}
+
 impl Thread {
+    /// A poll begins. Returns what was being polled, for [`Thread::end_poll`].
+    #[inline]
+    pub(crate) fn begin_poll(&mut self, polled: Polled) -> Polled {
+        self.polled.is_host = true;
+        let outer = std::mem::replace(&mut self.polled, polled);
+        self.probe.set_polling(self.polled.stack_top);
+        outer
+    }
+
+    /// The poll has returned.
+    #[inline]
+    pub(crate) fn end_poll(&mut self, outer: Polled) -> Polled {
+        self.probe
+            .set_polling(if outer.is_host { 0 } else { outer.stack_top });
+        std::mem::replace(&mut self.polled, outer)
+    }
+
+    /// Upper end of the stack on which the thread answers.
+    pub(crate) fn sampling_stack_top(&self) -> u64 {
+        (&raw const self.sampling_stack) as u64 + size_of::<SamplingStack>() as u64
+    }
+
+    /// Answers with the stack of the poll, if the thread was asked and is in one. Returns its innermost addresses.
+    pub(crate) fn sample(&mut self, at: Interrupted) -> Callers {
+        let mut callers = [0; 4];
+        let Some(recorder) = RECORDER.get() else {
+            return callers;
+        };
+        let now = self.clock.ticks().saturating_sub(self.base_ticks);
+        let question = self.probe.answer();
+        if !self.own_stack.contains(&at.entry.sp) {
+            return callers;
+        }
+        let in_poll = self.probe.polling().is_polling() && at.entry.sp < self.polled.stack_top;
+        let top = if in_poll {
+            self.polled.stack_top.min(self.own_stack.end)
+        } else {
+            self.own_stack.end
+        };
+        self.busy = true;
+        compiler_fence(Ordering::SeqCst);
+        let len = unwind::capture_at(&mut self.rules, &mut self.cache, at, top, &mut self.frames);
+        let innermost = len.min(callers.len());
+        callers[..innermost].copy_from_slice(&self.frames[..innermost]);
+        let answer = question.filter(|_| in_poll && len > 0);
+        let stack = answer.map_or(0, |_| recorder.region.stacks().intern(&self.frames[..len]));
+        compiler_fence(Ordering::SeqCst);
+        self.busy = false;
+        if let Some(asked) = answer {
+            let took_ticks = now.saturating_sub(asked.asked_ticks);
+            let (found, weight_ticks) = if took_ticks < recorder.region.prompt_ticks() {
+                (Found::OnCpu, asked.weight_ticks)
+            } else {
+                (Found::Blocked, asked.weight_ticks.max(took_ticks))
+            };
+            self.write(Kind::Sample, weight_ticks, found as u16, stack.into());
+        }
+        callers
+    }
+
     /// Writes one event, stamped now.
     #[inline]
     pub(crate) fn write(&mut self, kind: Kind, subject: u64, aux: u16, value: u64) {

@@ -5,7 +5,7 @@ use std::path::Path;
 use asyncprof_core::process_info::{ProcessInfo, Tap};
 use asyncprof_core::region::{ALLOW_UNKNOWN_TOKIO_VARIABLE, REGION_VARIABLE, Region};
 
-use crate::{modules, recorder, tokio, unwind};
+use crate::{modules, recorder, sampling, tokio, unwind};
 
 /// Joins the recording that the environment names, if it names one that is there. Before the program's own code
 /// and before any second thread. Says nothing and changes nothing otherwise.
@@ -40,9 +40,14 @@ fn try_start() -> Option<()> {
         tap,
     };
     let is_tapped = matches!(info.tap, Tap::Tokio { .. });
+    // In another PID namespace the recorder knows our threads by other numbers.
+    let can_be_asked = region.prompt_ticks() != 0 && pid == std::process::id();
     region.publish_process(process, info);
     if is_tapped && recorder::install(region, process).is_ok() {
         tokio::enable_spawn_tap();
+        if can_be_asked && sampling::enable() {
+            recorder::set_answers(true);
+        }
     }
     Some(())
 }

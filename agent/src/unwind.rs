@@ -11,6 +11,7 @@ use framehop::{
 };
 
 use crate::modules::{Module, bytes};
+use crate::sampling::Interrupted;
 use crate::unwind_rules::{Base, Rules, Step, TableUnwinder};
 
 /// What framehop remembers; one per thread.
@@ -85,6 +86,27 @@ pub(crate) fn capture(
     stacks.capture(rules, cache, entry, top, frames)
 }
 
+/// As [`capture`], from wherever a signal has interrupted the thread; the innermost address plus one, as if it were a
+/// call's.
+pub(crate) fn capture_at(
+    rules: &mut Rules,
+    cache: &mut Cache,
+    at: Interrupted,
+    top: u64,
+    frames: &mut [u64; MAX_FRAMES],
+) -> usize {
+    let Some(stacks) = STACKS.get() else { return 0 };
+    stacks.capture_at(rules, cache, at, top, frames)
+}
+
+/// A caller's frame, at the address that its callee returns to.
+#[derive(Clone, Copy)]
+struct Frame {
+    return_address: u64,
+    sp: u64,
+    bp: u64,
+}
+
 impl Stacks {
     fn of(modules: &[Module], own_code: Range<u64>) -> Stacks {
         let mut unwinder = UnwinderX86_64::new();
@@ -112,14 +134,42 @@ impl Stacks {
             // SAFETY: between the tap's own frame and the upper end of this thread's stack everything is mapped.
             Ok(unsafe { (address as *const u64).read() })
         };
-        let Ok(mut return_address) = read_stack(entry.sp) else {
+        let Ok(return_address) = read_stack(entry.sp) else {
             return 0;
         };
-        let (mut sp, mut bp) = (entry.sp + 8, entry.bp);
-        let mut len = 0;
-        while len < MAX_FRAMES && !self.own_code.contains(&return_address) {
-            frames[len] = return_address;
-            len += 1;
+        let frame = Frame {
+            return_address,
+            sp: entry.sp + 8,
+            bp: entry.bp,
+        };
+        self.walk(rules, cache, frame, &mut read_stack, 0, frames)
+    }
+
+    /// Walks from a frame outwards and returns the number of frames in all. Frames of our own code end the walk, or
+    /// (`len` is not 0: a sample's) are left out.
+    #[inline]
+    fn walk(
+        &self,
+        rules: &mut Rules,
+        cache: &mut Cache,
+        from: Frame,
+        read_stack: &mut impl FnMut(u64) -> Result<u64, ()>,
+        mut len: usize,
+        frames: &mut [u64; MAX_FRAMES],
+    ) -> usize {
+        let skips_own = len > 0;
+        let Frame {
+            mut return_address,
+            mut sp,
+            mut bp,
+        } = from;
+        while len < MAX_FRAMES {
+            if !self.own_code.contains(&return_address) {
+                frames[len] = return_address;
+                len += 1;
+            } else if !skips_own {
+                break;
+            }
             let rule = rules.get(&self.unwinder, cache, return_address);
             let offset_from = |register: u64, offset: i32| register.wrapping_add_signed(i64::from(offset));
             let caller_sp = match rule.step {
@@ -132,7 +182,7 @@ impl Stacks {
                     };
                     let unwound = self
                         .unwinder
-                        .unwind_frame(frame, &mut registers, cache, &mut read_stack);
+                        .unwind_frame(frame, &mut registers, cache, read_stack);
                     let Ok(Some(next)) = unwound else { break };
                     (return_address, sp, bp) = (next, registers.sp(), registers.bp());
                     continue;
@@ -153,6 +203,45 @@ impl Stacks {
             (return_address, sp, bp) = (next, caller_sp, caller_bp);
         }
         len
+    }
+
+    /// As `capture`, from wherever a signal has interrupted the thread.
+    fn capture_at(
+        &self,
+        rules: &mut Rules,
+        cache: &mut Cache,
+        at: Interrupted,
+        top: u64,
+        frames: &mut [u64; MAX_FRAMES],
+    ) -> usize {
+        let Entry { sp, bp } = at.entry;
+        let mut read_stack = |address: u64| {
+            if address < sp || address.checked_add(8).is_none_or(|end| end > top) || address & 7 != 0 {
+                return Err(());
+            }
+            // SAFETY: between the interrupted function's stack pointer and the upper end of the thread's stack
+            // everything is mapped.
+            Ok(unsafe { (address as *const u64).read() })
+        };
+        if self.own_code.contains(&at.ip) {
+            return 0;
+        }
+        // As if it were a return address: readers look at the byte before.
+        frames[0] = at.ip + 1;
+        let mut registers = UnwindRegsX86_64::new(at.ip, sp, bp);
+        let frame = FrameAddress::from_instruction_pointer(at.ip);
+        let unwound = self
+            .unwinder
+            .unwind_frame(frame, &mut registers, cache, &mut read_stack);
+        let Ok(Some(return_address)) = unwound else {
+            return 1;
+        };
+        let frame = Frame {
+            return_address,
+            sp: registers.sp(),
+            bp: registers.bp(),
+        };
+        self.walk(rules, cache, frame, &mut read_stack, 1, frames)
     }
 }
 

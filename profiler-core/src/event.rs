@@ -46,13 +46,16 @@ pub enum Kind {
     /// A table was polled for the first time. Subject: none; aux: its index; value: the stack below the poll
     /// (who polls it), up to the enclosing poll if there is one.
     TableSeen = 12,
+    /// What a polling thread was found to do. Aux: a [`Found`]; value: its stack, from the innermost function (its
+    /// address plus one, as if it were a call) to the poll. Subject: the ticks that the sample stands for.
+    Sample = 13,
     /// A relay, the waker with which a branch of the task (or root task) is polled, was given out. Subject: the relay;
     /// aux, value: as for `Await`.
-    RelayAwait = 13,
+    RelayAwait = 14,
     /// A relay was used; until that call returns, the wake-ups on this thread come through it. Aux: as for `Wake`.
-    RelayWake = 14,
+    RelayWake = 15,
     /// A relay that was given out was dropped, or taken by its wake-up. Subject: the relay; aux: its tag.
-    RelayDrop = 15,
+    RelayDrop = 16,
 }
 
 /// The aux of a wake-up: the tag of the waker used, and how many relays' wake-ups it came within.
@@ -61,7 +64,7 @@ pub fn wake_aux(tag: u16, relays: u8) -> u16 {
 }
 
 impl Kind {
-    const ALL: [Kind; 15] = [
+    const ALL: [Kind; 16] = [
         Kind::ThreadStart,
         Kind::Gap,
         Kind::Spawn,
@@ -74,6 +77,7 @@ impl Kind {
         Kind::RootWake,
         Kind::RootEnd,
         Kind::TableSeen,
+        Kind::Sample,
         Kind::RelayAwait,
         Kind::RelayWake,
         Kind::RelayDrop,
@@ -95,6 +99,16 @@ impl Kind {
             _ => MAX_WORDS,
         }
     }
+}
+
+/// How a thread was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum Found {
+    /// It answered at once.
+    OnCpu = 0,
+    /// Its stack was read from outside while it stood still; or it was ready, but answered late.
+    Blocked = 1,
 }
 
 /// How a poll, or a task, ended.
@@ -177,7 +191,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn decode_reverses_encode(kind in 1u8..=15, ticks in 0..=TICKS_MASK, subject in 0..=SUBJECT_MASK, aux: u16, value: u64) {
+        fn decode_reverses_encode(kind in 1u8..=16, ticks in 0..=TICKS_MASK, subject in 0..=SUBJECT_MASK, aux: u16, value: u64) {
             let kind = Kind::from_byte(kind).unwrap();
             let event = Event { kind, ticks, subject, aux, value };
             prop_assert_eq!(Event::decode(event.encode()), Some(event));
@@ -185,7 +199,7 @@ mod tests {
 
         #[test]
         fn any_word_decodes_or_is_refused(word: u64) {
-            let known = (1..=15).contains(&(word >> 56));
+            let known = (1..=16).contains(&(word >> 56));
             prop_assert_eq!(Event::kind_of(word).is_some(), known);
         }
     }

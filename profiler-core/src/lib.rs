@@ -11,6 +11,7 @@ pub mod clock;
 pub mod event;
 #[cfg(all(test, loom))]
 mod loom_tests;
+pub mod probe;
 #[cfg(not(loom))]
 pub mod process_info;
 #[cfg(not(loom))]

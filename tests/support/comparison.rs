@@ -149,7 +149,8 @@ impl Comparison<'_> {
     /// Time in this state of such groups; a scheduling delay only where it follows a wait.
     fn of_groups(&self, wanted: &dyn Fn(&Group) -> bool, state: State) -> u64 {
         let follows_no_wait = |row: &Row| row.state == State::Scheduled && row.stack == StackId::default();
-        self.time_of(wanted, &|row| row.state == state && !follows_no_wait(row))
+        let is_wanted = |row: &Row| row.state == state || state == State::Running && row.state.is_running();
+        self.time_of(wanted, &|row| is_wanted(row) && !follows_no_wait(row))
     }
 
     /// From spawns to first polls.

@@ -112,12 +112,7 @@ unsafe extern "C-unwind" fn poll_tap(task: u64, sp: u64, bp: u64) {
     // SAFETY: the id lies within the task, at the offset that its own table tells.
     let id = unsafe { *((task + table.id_offset) as *const u64) };
     thread.write(Kind::PollStart, task, table.index, id);
-    let polled = Polled {
-        task,
-        stack_top: sp,
-        end_state: 0,
-    };
-    let outer = std::mem::replace(&mut thread.polled, polled);
+    let outer = thread.begin_poll(Polled::new(task, sp));
     let (panics, registrations) = (thread.panics, thread.registrations);
     // SAFETY: as above.
     let (held, before) = unsafe { Held::new(task, table) };
@@ -128,7 +123,7 @@ unsafe extern "C-unwind" fn poll_tap(task: u64, sp: u64, bp: u64) {
     let after = held.release();
     // Recording may have stopped meanwhile; then the thread's state is never used again.
     let Some(thread) = recorder::current() else { return };
-    let polled = std::mem::replace(&mut thread.polled, outer);
+    let polled = thread.end_poll(outer);
     let is_cancelled = || {
         // A shutdown marks finished tasks, too, if it finds them before they are let go: what counts is the moment
         // when the task told its awaiter, and a poll that registered nothing was not suspended.

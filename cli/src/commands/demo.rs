@@ -65,6 +65,7 @@ impl DemoCommand {
             command,
             shown_command: Some(shown),
             output: self.output,
+            freq_hz: super::record::DEFAULT_FREQ_HZ,
             duration: None,
             keep_running: false,
             allow_unknown_tokio: false,

@@ -21,6 +21,7 @@ Examples:
   asyncprof flamegraph                         draw asyncprof.data to flamegraph.svg
   asyncprof flamegraph --by io -o io.svg       only the waits for input and output
   asyncprof flamegraph --by wake               who kept whom waiting
+  asyncprof flamegraph --by delay              what kept tasks from a worker
   asyncprof flamegraph --inverted slow.data    which waits take most, whoever waits
   asyncprof flamegraph -o - | firefox /dev/stdin")]
 pub(crate) struct FlamegraphCommand {
@@ -58,9 +59,13 @@ enum ByArg {
     /// Ready to run, without a worker
     Sched,
     /// Being polled
+    Running,
+    /// Being polled, on the CPU
     Cpu,
     /// Waiting at an await, and the stack of whoever ended the wait upside down below it
     Wake,
+    /// Ready to run, without a worker, and what that worker ran meanwhile
+    Delay,
 }
 
 impl From<ByArg> for By {
@@ -70,8 +75,10 @@ impl From<ByArg> for By {
             ByArg::Wait => By::Wait,
             ByArg::Io => By::Io,
             ByArg::Sched => By::Sched,
+            ByArg::Running => By::Running,
             ByArg::Cpu => By::Cpu,
             ByArg::Wake => By::Wake,
+            ByArg::Delay => By::Delay,
         }
     }
 }

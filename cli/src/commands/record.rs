@@ -10,6 +10,9 @@ use clap::Args;
 use super::duration::parse_duration;
 use crate::record::{Request, record};
 
+/// Not a round number, so as not to keep step with what programs do at round ones.
+pub(crate) const DEFAULT_FREQ_HZ: u32 = 997;
+
 /// Run a program and record where its tasks' time goes
 ///
 /// Writes the profile (asyncprof.data) and its flame graph (flamegraph.svg), prints a short report, and ends with
@@ -32,6 +35,9 @@ pub(crate) struct RecordCommand {
     /// End after this time (500ms, 30s, 5m, 1h): the program gets SIGTERM, and SIGKILL 5 s later
     #[arg(short, long, value_name = "TIME", value_parser = parse_duration)]
     duration: Option<Duration>,
+    /// Look this often per second at polling threads, to tell what burns or blocks in them; 0: not at all
+    #[arg(short = 'F', long, value_name = "HZ", default_value_t = DEFAULT_FREQ_HZ, value_parser = clap::value_parser!(u32).range(..=10_000))]
+    freq: u32,
     /// After --duration leave the program running, unrecorded
     #[arg(long, requires = "duration")]
     keep_running: bool,
@@ -56,6 +62,7 @@ impl RecordCommand {
             shown_command: None,
             output: self.output,
             duration: self.duration,
+            freq_hz: self.freq,
             keep_running: self.keep_running,
             allow_unknown_tokio: self.allow_unknown_tokio,
             quiet: self.quiet,

@@ -12,7 +12,8 @@ use crate::render::{DEFAULT_LIMIT, ReportOptions, report, report_json, report_st
 
 /// Print where the time of the tasks went
 ///
-/// Totals by state, the tasks and awaits with most time, who ended the waits, the longest polls, and what the
+/// Totals by state, the tasks and awaits with most time, who ended the waits, what kept tasks from a worker, the
+/// longest polls, warnings of what is wrong (each with a place in the source and what to do), and what the
 /// recording missed.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -20,7 +21,8 @@ Examples:
   asyncprof report                             of asyncprof.data
   asyncprof report --limit 50 slow.data        longer lists
   asyncprof report --stuck                     what never came back
-  asyncprof report --json | jq '.waits[0]'     the await with most time")]
+  asyncprof report --json | jq '.waits[0]'     the await with most time
+  asyncprof report --json | jq '.warnings'     what is wrong, for programs")]
 pub(crate) struct ReportCommand {
     /// The profile to read
     #[arg(value_name = "PROFILE", default_value = DEFAULT_PROFILE)]

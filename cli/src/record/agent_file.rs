@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -18,14 +19,9 @@ static AGENT: &[u8] = include_bytes!(env!("ASYNCPROF_AGENT"));
 /// The agent's file, written if it is not there yet: in the user's cache folder, else in a folder of the user's
 /// own among the temporary ones.
 pub(super) fn install() -> Result<PathBuf> {
-    let name = format!(
-        "agent-{}-{:016x}.so",
-        env!("CARGO_PKG_VERSION"),
-        fingerprint(AGENT)
-    );
     let mut last = None;
     for dir in candidate_dirs() {
-        match install_in(&dir, &name) {
+        match install_in(&dir, name()) {
             Ok(path) => return Ok(path),
             Err(error) => last = Some((dir, error)),
         }
@@ -36,6 +32,22 @@ pub(super) fn install() -> Result<PathBuf> {
         }
         None => bail!("no folder to write the agent to: set XDG_CACHE_HOME or TMPDIR to an absolute path"),
     }
+}
+
+fn name() -> &'static str {
+    static NAME: OnceLock<String> = OnceLock::new();
+    NAME.get_or_init(|| {
+        format!(
+            "agent-{}-{:016x}.so",
+            env!("CARGO_PKG_VERSION"),
+            fingerprint(AGENT)
+        )
+    })
+}
+
+/// Whether a module of a recorded process is this very agent.
+pub(super) fn is_agent(module: &str) -> bool {
+    Path::new(module).file_name() == Some(name().as_ref())
 }
 
 fn candidate_dirs() -> impl Iterator<Item = PathBuf> {

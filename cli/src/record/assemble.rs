@@ -10,6 +10,7 @@ use asyncprof_core::profile::{
 };
 use asyncprof_core::region::Region;
 
+use super::delays::delays;
 use super::merge::merge_equal;
 use super::sampler::Recorded;
 use super::task_kinds::task_kinds;
@@ -20,6 +21,7 @@ use crate::symbolize::DebugInfo;
 pub(super) struct Circumstances {
     pub(super) command: Vec<String>,
     pub(super) started_unix_ns: u64,
+    pub(super) sampling_hz: u32,
     pub(super) notes: Vec<String>,
 }
 
@@ -39,10 +41,11 @@ pub(super) fn assemble(recorded: Recorded, region: &Region, circumstances: Circu
     assembler.rows_and_wakers();
     assembler.longest_polls();
     assembler.open_waits();
+    assembler.profile.delays = delays(&recorded.raw.delays, |stack| assembler.stack(stack));
     assembler.tables();
     assembler.symbolize();
     task_kinds(&mut assembler.profile, &recorded.raw, &assembler.stacks);
-    assembler.quality(circumstances.notes);
+    assembler.quality(circumstances.sampling_hz, circumstances.notes);
     let mut profile = assembler.profile;
     let tables: Vec<_> = recorded.raw.groups.iter().map(|group| group.table).collect();
     merge_equal(&mut profile, &tables);
@@ -129,6 +132,7 @@ impl<'a> Assembler<'a> {
             let RawGroup {
                 process,
                 is_root,
+                ref polls,
                 tasks,
                 completed,
                 cancelled,
@@ -140,6 +144,7 @@ impl<'a> Assembler<'a> {
                 name: StringId(0),
                 kind: if is_root { TaskKind::Root } else { TaskKind::Task },
                 spawn_stack,
+                polls: polls.clone(),
                 tasks,
                 completed,
                 cancelled,
@@ -191,19 +196,14 @@ impl<'a> Assembler<'a> {
 
     fn longest_polls(&mut self) {
         for raw in &self.recorded.raw.longest_polls {
-            let number = raw.stack;
-            let stack = if number == 0 {
-                RawStack::default()
-            } else {
-                RawStack {
-                    process: raw.group.process,
-                    number,
-                }
-            };
-            let stack = self.stack(stack);
+            let stack = self.stack(RawStack::new(raw.group.process, raw.stack));
+            let (busy, busy_stack) = raw.busy.unwrap_or_default();
+            let busy_stack = self.stack(RawStack::new(raw.group.process, busy_stack));
             self.profile.longest_polls.push(LongPoll {
                 group: GroupId(raw.group.group),
                 stack,
+                busy,
+                busy_stack,
                 started_ns: raw.started_ns,
                 duration_ns: raw.duration_ns,
             });
@@ -336,7 +336,7 @@ impl<'a> Assembler<'a> {
         self.profile.quality.notes.push(note);
     }
 
-    fn quality(&mut self, notes: Vec<String>) {
+    fn quality(&mut self, sampling_hz: u32, notes: Vec<String>) {
         let counts = self.recorded.raw.counts;
         let frames = &self.profile.frames;
         let mut quality = Quality {
@@ -349,6 +349,8 @@ impl<'a> Assembler<'a> {
             waits_split: counts.waits_split,
             frames_total: frames.len() as u64,
             frames_unsymbolised: frames.iter().filter(|frame| frame.functions.is_empty()).count() as u64,
+            sampling_hz,
+            samples: counts.samples,
             clock: self.region.clock().name().into(),
             notes,
         };

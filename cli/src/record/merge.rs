@@ -7,8 +7,10 @@ use std::hash::Hash;
 use asyncprof_core::aggregate::TableId;
 use asyncprof_core::profile::{
     Frame, FrameId, Function, Group, GroupId, ModuleId, OpenWait, ProcessId, Profile, Row, StackId, State,
-    TaskKind, Waker, WakerId,
+    Stats, TaskKind, Waker, WakerId,
 };
+
+use super::delays::merge_delays;
 
 /// Merges equal frames, then equal stacks, groups, wakers and rows. Keeps every total. Drops what nothing refers
 /// to any more. `tables` has the task table of each group: of another table are futures of another type.
@@ -52,12 +54,20 @@ pub(super) fn merge_equal(profile: &mut Profile, tables: &[Option<TableId>]) {
     for poll in &mut profile.longest_polls {
         poll.group = group_of(poll.group);
         poll.stack = stack_of(poll.stack);
+        poll.busy_stack = stack_of(poll.busy_stack);
     }
     for wait in &mut profile.open_waits {
         wait.group = group_of(wait.group);
         wait.stack = stack_of(wait.stack);
     }
     profile.open_waits = merge_open_waits(std::mem::take(&mut profile.open_waits));
+    for delay in &mut profile.delays {
+        delay.victim = group_of(delay.victim);
+        delay.victim_stack = stack_of(delay.victim_stack);
+        delay.blocker = delay.blocker.map(group_of);
+        delay.blocker_stack = stack_of(delay.blocker_stack);
+    }
+    profile.delays = merge_delays(std::mem::take(&mut profile.delays));
 }
 
 /// The distinct values in the order they first come, and for each value its number among them.
@@ -136,6 +146,7 @@ fn merge_groups(
                 let (tasks, completed, cancelled, panicked) = counts;
                 distinct.push(Group {
                     spawn_stack,
+                    polls: Stats::default(),
                     tasks,
                     completed,
                     cancelled,
@@ -145,6 +156,7 @@ fn merge_groups(
                 distinct.len() as u32 - 1
             });
         let merged = &mut distinct[number as usize];
+        merged.polls.merge(&group.polls);
         merged.tasks += group.tasks;
         merged.completed += group.completed;
         merged.cancelled += group.cancelled;
@@ -221,7 +233,7 @@ fn merge_windows(a: &[(u32, u64)], b: &[(u32, u64)]) -> Vec<(u32, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use asyncprof_core::profile::{Meta, Process, Stats, StringId};
+    use asyncprof_core::profile::{Meta, Process, StringId};
 
     fn named(line: u32, address: u64) -> Frame {
         let function = Function {

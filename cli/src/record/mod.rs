@@ -3,11 +3,13 @@
 mod agent_file;
 mod assemble;
 mod child;
+mod delays;
 mod merge;
 mod notes;
 mod outputs;
 mod sampler;
 mod session;
+mod stacks;
 mod target;
 mod task_kinds;
 

@@ -11,12 +11,14 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use asyncprof_core::aggregate::{Aggregator, RawProfile};
 use asyncprof_core::clock::{TickRate, simultaneous_reading};
-use asyncprof_core::event::{Event, Kind};
+use asyncprof_core::event::{Event, Found, Kind};
 use asyncprof_core::process_info::{ProcessInfo, Tap};
+use asyncprof_core::profile::State as TaskState;
 use asyncprof_core::region::Region;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
 
+use super::stacks::BlockedSample;
 use crate::symbolize::ObjectFile;
 
 const DRAIN_INTERVAL: Duration = Duration::from_millis(10);
@@ -29,6 +31,13 @@ const GONE_AFTER_NS: u64 = 60_000_000_000;
 
 /// Events given to the aggregator before the rings are drained again: a few milliseconds of work.
 const FEED_CHUNK: usize = 1 << 14;
+
+/// Samples of blocked threads, and how often threads are looked at.
+#[derive(Clone, Debug)]
+pub(super) struct Sampling {
+    pub(super) blocked: Receiver<BlockedSample>,
+    pub(super) period_ns: u64,
+}
 
 /// What can be shown while recording.
 #[derive(Clone, Copy, Debug, Default)]
@@ -63,13 +72,14 @@ pub(super) struct Sampler {
 }
 
 impl Sampler {
-    pub(super) fn start(region: Arc<Region>) -> Result<Sampler> {
+    /// `sampling` is none if threads are not sampled.
+    pub(super) fn start(region: Arc<Region>, sampling: Option<Sampling>) -> Result<Sampler> {
         let (stop, stopped) = bounded(1);
         let progress = Arc::new(Mutex::new(Progress::default()));
         let shown = Arc::clone(&progress);
         let thread = thread::Builder::new()
             .name("sampler".into())
-            .spawn(move || State::new(region).run(&stopped, &shown))
+            .spawn(move || State::new(region, sampling).run(&stopped, &shown))
             .context("cannot start the sampler thread")?;
         Ok(Sampler {
             stop,
@@ -125,20 +135,24 @@ struct State {
     held: Vec<(u64, usize, Event)>,
     rings: Vec<Ring>,
     damaged_rings: u64,
+    sampling: Option<Sampling>,
 }
 
 impl State {
-    fn new(region: Arc<Region>) -> State {
+    fn new(region: Arc<Region>, sampling: Option<Sampling>) -> State {
+        let mut aggregator = Aggregator::new();
+        aggregator.set_sampling_period(sampling.as_ref().map_or(0, |sampling| sampling.period_ns));
         State {
             region,
             rate: TickRate::NANOSECONDS,
-            aggregator: Aggregator::new(),
+            aggregator,
             processes: Vec::new(),
             files: HashMap::new(),
             live: HashMap::new(),
             held: Vec::new(),
             rings: Vec::new(),
             damaged_rings: 0,
+            sampling,
         }
     }
 
@@ -193,6 +207,19 @@ impl State {
     /// after it, in time for the aggregator. It is over when a drain finds no more lost. The ring's own gaps tell
     /// the same, but later: only with its thread's next event, which may never come.
     fn drain(&mut self) {
+        if let Some(sampling) = &self.sampling {
+            let samples = sampling.blocked.try_iter();
+            self.held.extend(samples.map(|sample| {
+                let event = Event {
+                    kind: Kind::Sample,
+                    ticks: sample.ticks,
+                    subject: sample.weight_ticks,
+                    aux: Found::Blocked as u16,
+                    value: sample.stack.into(),
+                };
+                (sample.ticks, sample.slot, event)
+            }));
+        }
         self.region.beat(self.ticks_of(GONE_AFTER_NS));
         let used = self.region.thread_slots_used();
         self.rings.resize(used.max(self.rings.len()), Ring::default());
@@ -238,8 +265,18 @@ impl State {
                     live.get(&usize::from(slot))
                         .map_or(u32::MAX, |process| process.number)
                 };
-                self.aggregator
-                    .event(ring, self.rate.ns(ticks), event, process_of);
+                let at_ns = self.rate.ns(ticks);
+                if event.kind == Kind::Sample {
+                    let state = if event.aux == Found::OnCpu as u16 {
+                        TaskState::OnCpu
+                    } else {
+                        TaskState::Blocked
+                    };
+                    let weight_ns = self.rate.ns(event.subject);
+                    self.aggregator
+                        .sample(ring, at_ns, state, event.value as u32, weight_ns);
+                }
+                self.aggregator.event(ring, at_ns, event, process_of);
             }
             if settled <= FEED_CHUNK {
                 return;

@@ -17,7 +17,8 @@ use super::assemble::{Circumstances, assemble};
 use super::child::{End, Limit, Signals, start, supervise};
 use super::notes::notes;
 use super::outputs::Outputs;
-use super::sampler::{Progress, Sampler};
+use super::sampler::{Progress, Sampler, Sampling};
+use super::stacks::StackSampler;
 use super::{agent_file, target};
 use crate::render::{ReportOptions, nothing_recorded, report};
 
@@ -32,6 +33,8 @@ pub(crate) struct Request {
     pub(crate) shown_command: Option<Vec<String>>,
     pub(crate) output: Option<PathBuf>,
     pub(crate) duration: Option<Duration>,
+    /// Looks at polling threads per second; 0 for none.
+    pub(crate) freq_hz: u32,
     pub(crate) keep_running: bool,
     pub(crate) allow_unknown_tokio: bool,
     pub(crate) quiet: bool,
@@ -77,7 +80,15 @@ pub(crate) fn record(request: &Request) -> Result<u8> {
     }
 
     let signals = Signals::catch()?;
-    let sampler = Sampler::start(Arc::clone(&region))?;
+    let (stacks, sampling) = match request.freq_hz {
+        0 => (None, None),
+        hz => {
+            let (stacks, blocked) = StackSampler::start(Arc::clone(&region), hz)?;
+            let period_ns = 1_000_000_000 / u64::from(hz);
+            (Some(stacks), Some(Sampling { blocked, period_ns }))
+        }
+    };
+    let sampler = Sampler::start(Arc::clone(&region), sampling)?;
     let started = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
@@ -99,6 +110,7 @@ pub(crate) fn record(request: &Request) -> Result<u8> {
     region.stop();
     status.clear();
 
+    let obstacle = stacks.and_then(StackSampler::finish);
     let recorded = sampler.finish(at_ticks)?;
     let shown_command = || {
         request
@@ -107,10 +119,13 @@ pub(crate) fn record(request: &Request) -> Result<u8> {
             .map(|word| word.to_string_lossy().into_owned())
             .collect()
     };
+    let mut notes = notes(&recorded, region.processes_lost(), &target);
+    notes.extend(obstacle);
     let circumstances = Circumstances {
         command: request.shown_command.clone().unwrap_or_else(shown_command),
         started_unix_ns: u64::try_from(started.as_nanos()).unwrap_or(u64::MAX),
-        notes: notes(&recorded, region.processes_lost(), &target),
+        sampling_hz: request.freq_hz,
+        notes,
     };
     let profile = assemble(recorded, &region, circumstances);
     let (said, saved) = outputs.write(&profile);

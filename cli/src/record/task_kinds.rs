@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use asyncprof_core::aggregate::{RawProfile, RawStack};
 use asyncprof_core::profile::{GroupId, LONGEST_POLLS, Profile, StackId, TaskKind, Waker};
 
+use super::delays::regard_kinds;
+
 /// Tells blocking closures and runtimes' own worker loops from tasks, by who polls them.
 pub(super) fn task_kinds(profile: &mut Profile, raw: &RawProfile, stacks: &HashMap<RawStack, StackId>) {
     let names = |profile: &Profile, stack: Option<&StackId>| -> Vec<String> {
@@ -50,6 +52,7 @@ pub(super) fn task_kinds(profile: &mut Profile, raw: &RawProfile, stacks: &HashM
             *waker = Waker::Thread { stack };
         }
     }
+    regard_kinds(&mut profile.delays, &profile.groups);
     // A blocking closure is one long poll by design, a worker's loop even more so: they would take all places.
     let is_long_by_design = |group: GroupId| {
         let kind = profile.groups[group.index()].kind;

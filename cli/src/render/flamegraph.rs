@@ -94,8 +94,10 @@ fn default_title(by: By) -> &'static str {
         By::Wait => "Where tasks wait",
         By::Io => "Where tasks wait for I/O",
         By::Sched => "Where tasks wait for a worker",
-        By::Cpu => "Where tasks run",
+        By::Running => "Where tasks run",
+        By::Cpu => "Where tasks use the CPU",
         By::Wake => "Who ends the waits of tasks",
+        By::Delay => "What keeps tasks from a worker",
     }
 }
 
@@ -124,8 +126,10 @@ fn nothing_to_show(profile: &Profile, by: By) -> String {
         By::Wait => "no waiting recorded: no task was ever suspended; try --by wall",
         By::Io => "no I/O wait recorded: no task waited for a socket, file or process; try --by wait",
         By::Sched => "no scheduling delay recorded; try --by wall",
-        By::Cpu => "no running time recorded; try --by wall",
+        By::Running => "no running time recorded; try --by wall",
+        By::Cpu => "no task was found on the CPU by samples (see record --freq); try --by running",
         By::Wake => "no wait recorded of which is known who ended it; try --by wait",
+        By::Delay => "no scheduling delay of 0.1 ms or more recorded; try --by sched",
     };
     what.to_owned()
 }
@@ -173,12 +177,16 @@ fn meaning(options: &FlamegraphOptions, layout: &Layout, unseen_wakes_ns: u64) -
         By::Wait => "width = time suspended at an await, all tasks added up",
         By::Io => "width = time suspended waiting for I/O, all tasks added up",
         By::Sched => "width = time ready to run but without a worker, all tasks added up",
-        By::Cpu => "width = time being polled, all tasks added up",
+        By::Running => "width = time being polled, all tasks added up",
+        By::Cpu => "width = time on the CPU in polls, as samples found it, all tasks added up",
         By::Wake => "width = time waited until the wake, all tasks added up",
+        By::Delay => "width = delays of 0.1 ms or more until a worker came",
     };
     let order = match (options.by, options.inverted) {
         (By::Wake, true) => "top: who woke; below: the await that it ended, and who awaits",
         (By::Wake, false) => "top: task and await; below: who woke it, innermost first",
+        (By::Delay, true) => "top: what ran meanwhile; below: the task that was ready",
+        (By::Delay, false) => "top: task and the await before; below: what its worker ran",
         (_, true) => "top: the state; below: who awaits",
         (_, false) => "top: the task; below: what it awaits",
     };
@@ -215,6 +223,8 @@ fn legend(tree: &CallTree) -> Vec<LegendEntry> {
 /// A legend entry's name, with what it means.
 fn explained(activity: Activity) -> String {
     let meaning = match activity {
+        Activity::OnCpu => "is on the CPU",
+        Activity::Blocked => "blocks its thread",
         Activity::Running => "runs",
         Activity::Scheduled => "waits for a worker",
         Activity::Lost => "not recorded",
@@ -279,7 +289,8 @@ fn frame_text(analysis: &Analysis<'_>, tree: &CallTree, node: &Node) -> FrameTex
             label = format!("{name} {}", activity.name());
             (palette::of_activity(activity), true)
         }
-        FrameKind::Source(_) => (fill, true),
+        FrameKind::Behind => (palette::of_activity(Activity::Scheduled), true),
+        FrameKind::Source(_) | FrameKind::NoTask => (fill, true),
         FrameKind::Group(_) | FrameKind::Process => {
             if node.tasks > 1 {
                 let mean = units::duration(stats.total_ns / node.tasks);

@@ -12,9 +12,12 @@ pub(crate) fn label(name: &str, kind: FrameKind) -> String {
         FrameKind::Function(_) => library(name),
         FrameKind::Group(_) => group(name),
         FrameKind::Root => format!("{name} tasks"),
-        FrameKind::Process | FrameKind::State(_) | FrameKind::WokenBy(_) | FrameKind::Source(_) => {
-            name.to_owned()
-        }
+        FrameKind::Process
+        | FrameKind::State(_)
+        | FrameKind::WokenBy(_)
+        | FrameKind::Behind
+        | FrameKind::NoTask
+        | FrameKind::Source(_) => name.to_owned(),
     };
     if label.is_empty() { name.to_owned() } else { label }
 }

@@ -1,16 +1,21 @@
 //! Pictures and tables of a profile.
 
+mod blocking;
+mod delays;
 mod flamegraph;
 mod labels;
 mod layout;
 mod palette;
+mod quality;
 mod report;
 mod report_data;
 mod stuck;
 mod svg;
 mod table;
+mod tasks;
 mod units;
 mod wakes;
+mod warnings;
 
 #[cfg(test)]
 mod flamegraph_tests;

@@ -29,7 +29,9 @@ const NEUTRAL: Color = Color(228, 228, 224);
 
 pub(crate) fn of_activity(activity: Activity) -> Color {
     match activity {
-        Activity::Running => Color(213, 94, 0),
+        Activity::OnCpu => Color(213, 94, 0),
+        Activity::Blocked => Color(136, 34, 17),
+        Activity::Running => Color(243, 160, 90),
         Activity::Scheduled => Color(240, 200, 40),
         Activity::Waiting(Kind::Io) => Color(50, 140, 205),
         Activity::Waiting(Kind::Timer) => Color(165, 170, 178),

@@ -2,14 +2,17 @@
 
 use std::io::Write;
 
-use asyncprof_core::profile::{Profile, Quality};
+use asyncprof_core::profile::Profile;
 use asyncprof_core::view::{Activity, Analysis, Rules};
 
+use super::delays::{delay_rows, noticeable};
 use super::flamegraph::NO_TASK;
-use super::report_data::{GroupEntry, PollEntry, Report, WaitEntry};
+use super::quality::quality;
+use super::report_data::{PollEntry, Report, WaitEntry};
 use super::table::{Cell, bar, left, lines, right};
+use super::tasks::group_rows;
 use super::wakes::wake_rows;
-use super::{labels, palette, stuck, units};
+use super::{labels, palette, stuck, units, warnings};
 
 #[derive(Clone, Debug)]
 pub(crate) struct ReportOptions {
@@ -36,11 +39,12 @@ pub(crate) fn report(profile: &Profile, options: &ReportOptions, mut out: impl W
         }
         text.push_str(".\n");
     } else {
+        let delays = noticeable(&report.delays, report.duration_ns);
         let sections = [
             ("Where the task time went".to_owned(), states(&report)),
             (
                 heading("Tasks", report.groups.len(), report.groups_total),
-                groups(&report),
+                group_rows(&report),
             ),
             (
                 heading("Waits", report.waits.len(), report.waits_total),
@@ -50,26 +54,23 @@ pub(crate) fn report(profile: &Profile, options: &ReportOptions, mut out: impl W
                 heading("Who wakes whom", report.wakes.len(), report.wakes_total),
                 wake_rows(&report.wakes),
             ),
+            (
+                heading("What kept tasks from a worker", delays.len(), report.delays_total),
+                delay_rows(&delays),
+            ),
             ("Longest polls".to_owned(), polls(&report)),
         ];
         for (heading, rows) in sections.iter().filter(|(_, rows)| !rows.is_empty()) {
-            let (bold, plain) = if options.color {
-                ("\u{1b}[1m", "\u{1b}[0m")
-            } else {
-                ("", "")
-            };
-            text.push_str(&format!(
-                "\n{bold}{heading}{plain}\n{}",
-                lines(rows, options.color)
-            ));
+            text.push_str(&section(heading, &lines(rows, options.color), options.color));
         }
     }
-    let warnings = stuck::warnings(&report.stuck);
-    if !warnings.is_empty() {
-        text.push('\n');
-    }
-    for warning in warnings {
-        text.push_str(&format!("Warning: {warning}; see `asyncprof report --stuck`\n"));
+    if !report.warnings.is_empty() {
+        let heading = heading("Warnings", report.warnings.len(), report.warnings_total);
+        text.push_str(&section(
+            &heading,
+            &warnings::text(&report.warnings),
+            options.color,
+        ));
     }
     text.push_str(&format!("\nQuality: {}\n", quality(&report.quality)));
     for note in &report.quality.notes {
@@ -107,6 +108,13 @@ pub(crate) fn report_json(
     out.write_all(&text)?;
     out.flush()?;
     Ok(())
+}
+
+fn section(heading: &str, body: &str, color: bool) -> String {
+    match color {
+        true => format!("\n\u{1b}[1m{heading}\u{1b}[0m\n{body}"),
+        false => format!("\n{heading}\n{body}"),
+    }
 }
 
 fn heading(what: &str, shown: usize, total: usize) -> String {
@@ -182,60 +190,6 @@ fn states(report: &Report) -> Vec<Vec<Cell>> {
     rows
 }
 
-fn groups(report: &Report) -> Vec<Vec<Cell>> {
-    let head = ["time", "share", "tasks", "running", "scheduled", "waiting"].map(right);
-    let mut rows = vec![
-        head.into_iter()
-            .chain([left("mostly"), left("task")])
-            .collect::<Vec<Cell>>(),
-    ];
-    rows.extend(
-        report
-            .groups
-            .iter()
-            .filter(|group| group.total_ns > 0)
-            .map(|group| group_row(group, report)),
-    );
-    if rows.len() == 1 { Vec::new() } else { rows }
-}
-
-fn group_row(group: &GroupEntry, report: &Report) -> Vec<Cell> {
-    let mostly = group.shares.dominant().map(|(activity, _)| activity);
-    let mostly = mostly.map_or_else(
-        || left(""),
-        |activity| left(activity.name()).colored(palette::ansi(activity)),
-    );
-    let mut name = units::tail(&units::printable(&group.name), NAME_WIDTH);
-    if group.kind != "task" {
-        name = format!(
-            "[{}] {name}",
-            if group.kind == "root" {
-                "root task"
-            } else {
-                "blocking task"
-            }
-        );
-    }
-    if report.processes.len() > 1 {
-        name.push_str(&format!(" (pid {})", group.pid));
-    }
-    for (ended, how) in [(group.cancelled, "cancelled"), (group.panicked, "panicked")] {
-        if ended > 0 {
-            name.push_str(&format!(", {} {how}", units::count(ended)));
-        }
-    }
-    vec![
-        right(units::duration(group.total_ns)),
-        right(units::percent(group.total_ns, report.task_time_ns)),
-        right(units::count(group.tasks)),
-        right(units::percent(group.running_ns, group.total_ns)),
-        right(units::percent(group.scheduled_ns, group.total_ns)),
-        right(units::percent(group.waiting_ns, group.total_ns)),
-        mostly,
-        left(name),
-    ]
-}
-
 fn waits(report: &Report) -> Vec<Vec<Cell>> {
     let head = ["time", "share", "waits", "mean", "p99"].map(right);
     let mut rows = vec![
@@ -285,50 +239,12 @@ pub(super) fn site(function: &str, at: &str, awaited: Option<&str>) -> String {
 
 fn polls(report: &Report) -> Vec<Vec<Cell>> {
     let row = |poll: &PollEntry| {
-        let until = match &poll.until {
-            Some(function) if poll.place.is_empty() => format!("until the await in {function}"),
-            Some(function) => format!("until the await in {function} at {}", poll.place),
-            None => "until the task ended".to_owned(),
-        };
         vec![
             right(units::duration(poll.duration_ns)),
             right(format!("at {}", units::duration(poll.started_ns))),
             left(units::tail(&units::printable(&poll.task), NAME_WIDTH)),
-            left(units::printable(&until)),
+            left(&poll.words),
         ]
     };
     report.longest_polls.iter().map(row).collect()
-}
-
-/// One line: what is missing, or that nothing is.
-fn quality(quality: &Quality) -> String {
-    let mut gaps = Vec::new();
-    for (count, what, how) in [
-        (quality.events_lost, "event", "lost (buffer full)"),
-        (quality.threads_lost, "thread", "without a buffer"),
-        (quality.stacks_lost, "stack", "lost"),
-        (quality.tasks_seen_late, "task", "first seen after the spawn"),
-        (quality.wakes_unseen, "wake", "unseen"),
-        (quality.waits_split, "wait", "split over several branches"),
-    ] {
-        if count > 0 {
-            gaps.push(format!("{} {how}", units::counted(count, what)));
-        }
-    }
-    if quality.frames_unsymbolised > 0 {
-        let share = units::percent(quality.frames_unsymbolised, quality.frames_total);
-        gaps.push(format!("{share} of the code addresses without a name"));
-    }
-    let events = units::counted(quality.events, "event");
-    let gaps = if gaps.is_empty() {
-        "nothing lost".to_owned()
-    } else {
-        gaps.join(", ")
-    };
-    let clock = if quality.clock.is_empty() {
-        String::new()
-    } else {
-        format!(", clock {}", quality.clock)
-    };
-    format!("{events}, {gaps}{clock}")
 }

@@ -4,11 +4,15 @@
 use std::collections::HashMap;
 
 use asyncprof_core::profile::{Quality, Stats, TaskKind};
-use asyncprof_core::view::{Activity, Analysis, AwaitSite, Kind, Shares};
+use asyncprof_core::view::{Activity, Analysis, AwaitSite, Kind};
 use serde::Serialize;
 
+use super::blocking::blocking_place;
+use super::delays::{DelayEntry, delays};
 use super::stuck::{StuckEntry, stuck};
+use super::tasks::{GroupEntry, groups};
 use super::wakes::{WakeEntry, wakes};
+use super::warnings::{Warning, warnings};
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
@@ -32,6 +36,12 @@ pub(crate) struct Report {
     /// Who ended whose waits: most waited time first, at most `limit`. Waits without a known waker are left out.
     pub(crate) wakes: Vec<WakeEntry>,
     pub(crate) wakes_total: usize,
+    /// What ran while tasks were ready: most time first, at most `limit`. Delays below 0.1 ms are left out.
+    pub(crate) delays: Vec<DelayEntry>,
+    pub(crate) delays_total: usize,
+    /// What is wrong: most explained time first, at most `limit`.
+    pub(crate) warnings: Vec<Warning>,
+    pub(crate) warnings_total: usize,
     /// Tasks still waiting at the end: longest wait first, at most `limit` places.
     pub(crate) stuck: Vec<StuckEntry>,
     pub(crate) stuck_total: usize,
@@ -69,28 +79,6 @@ pub(crate) struct EpisodeNumbers {
     pub(crate) max_ns: u64,
 }
 
-/// Tasks of one name, wherever they were spawned.
-#[derive(Debug, Serialize)]
-pub(crate) struct GroupEntry {
-    pub(crate) name: String,
-    /// `task`, `root`, `blocking` or `worker`.
-    pub(crate) kind: &'static str,
-    pub(crate) pid: u32,
-    pub(crate) tasks: u64,
-    pub(crate) completed: u64,
-    pub(crate) cancelled: u64,
-    pub(crate) panicked: u64,
-    pub(crate) total_ns: u64,
-    pub(crate) running_ns: u64,
-    pub(crate) scheduled_ns: u64,
-    pub(crate) waiting_ns: u64,
-    pub(crate) lost_ns: u64,
-    /// What the waiting is made of, by kind.
-    pub(crate) waits_ns: Vec<(Kind, u64)>,
-    #[serde(skip)]
-    pub(crate) shares: Shares,
-}
-
 #[derive(Debug, Serialize)]
 pub(crate) struct WaitEntry {
     /// The app's innermost function on the await stack.
@@ -120,7 +108,7 @@ pub(crate) struct PollEntry {
     pub(crate) file: String,
     pub(crate) line: u32,
     #[serde(skip)]
-    pub(crate) place: String,
+    pub(crate) words: String,
 }
 
 impl Report {
@@ -130,7 +118,9 @@ impl Report {
         let (groups, groups_total) = top(groups(analysis), limit, |group| group.total_ns);
         let (waits, waits_total) = top(waits(analysis), limit, |wait| wait.episodes.total_ns);
         let (wakes, wakes_total) = top(wakes(analysis), limit, |wake| wake.episodes.total_ns);
+        let (delays, delays_total) = top(delays(analysis), limit, |delay| delay.episodes.total_ns);
         let mut stuck = stuck(analysis);
+        let (warnings, warnings_total) = top(warnings(analysis, &stuck), limit, |warning| warning.time_ns);
         let stuck_total = stuck.len();
         stuck.truncate(limit);
         let visible = profile
@@ -155,6 +145,10 @@ impl Report {
             waits_total,
             wakes,
             wakes_total,
+            delays,
+            delays_total,
+            warnings,
+            warnings_total,
             stuck,
             stuck_total,
             longest_polls: longest_polls(analysis, limit),
@@ -194,75 +188,6 @@ fn states(analysis: &Analysis<'_>) -> Vec<StateEntry> {
         .filter(|(_, stats)| stats.episodes > 0)
         .map(entry)
         .collect()
-}
-
-fn groups(analysis: &Analysis<'_>) -> Vec<GroupEntry> {
-    let profile = analysis.profile;
-    let mut shares = vec![Shares::default(); profile.groups.len()];
-    for (row, activity) in analysis.rows(false) {
-        shares[row.group.index()].add(activity, row.stats.total_ns);
-    }
-    let mut entries: Vec<GroupEntry> = Vec::new();
-    let mut known = HashMap::new();
-    for (group, shares) in profile
-        .groups
-        .iter()
-        .zip(shares)
-        .filter(|(group, _)| group.kind != TaskKind::Worker)
-    {
-        let index = *known
-            .entry((group.process, group.kind, group.name))
-            .or_insert(entries.len());
-        if index == entries.len() {
-            entries.push(GroupEntry {
-                name: profile.string(group.name).to_owned(),
-                kind: kind_name(group.kind),
-                pid: profile
-                    .processes
-                    .get(group.process.index())
-                    .map_or(0, |process| process.pid),
-                tasks: 0,
-                completed: 0,
-                cancelled: 0,
-                panicked: 0,
-                total_ns: 0,
-                running_ns: 0,
-                scheduled_ns: 0,
-                waiting_ns: 0,
-                lost_ns: 0,
-                waits_ns: Vec::new(),
-                shares: Shares::default(),
-            });
-        }
-        let entry = &mut entries[index];
-        entry.tasks += group.tasks;
-        entry.completed += group.completed;
-        entry.cancelled += group.cancelled;
-        entry.panicked += group.panicked;
-        entry.shares.merge(&shares);
-    }
-    for entry in &mut entries {
-        let shares = &entry.shares;
-        entry.total_ns = shares.total_ns();
-        entry.running_ns = shares.of(Activity::Running);
-        entry.scheduled_ns = shares.of(Activity::Scheduled);
-        entry.waiting_ns = shares.waiting_ns();
-        entry.lost_ns = shares.of(Activity::Lost);
-        let by_kind = Kind::ALL
-            .into_iter()
-            .map(|kind| (kind, shares.of(Activity::Waiting(kind))));
-        entry.waits_ns = by_kind.filter(|&(_, ns)| ns > 0).collect();
-    }
-    entries
-}
-
-fn kind_name(kind: TaskKind) -> &'static str {
-    match kind {
-        TaskKind::Task => "task",
-        TaskKind::Root => "root",
-        TaskKind::Blocking => "blocking",
-        TaskKind::Worker => "worker",
-    }
 }
 
 fn waits(analysis: &Analysis<'_>) -> Vec<WaitEntry> {
@@ -322,16 +247,15 @@ pub(super) fn place_of(analysis: &Analysis<'_>, site: Option<AwaitSite>) -> (Str
 
 fn longest_polls(analysis: &Analysis<'_>, limit: usize) -> Vec<PollEntry> {
     let entry = |poll: &asyncprof_core::profile::LongPoll| {
-        let site = analysis.await_site(poll.stack);
-        let (file, line, place) = place_of(analysis, site);
+        let place = blocking_place(analysis, poll.deed());
         PollEntry {
+            words: place.words(),
             task: analysis.group_label(poll.group),
             started_ns: poll.started_ns,
             duration_ns: poll.duration_ns,
-            until: site.map(|site| analysis.name(site.function).to_owned()),
-            file,
-            line,
-            place,
+            until: place.function,
+            file: place.file,
+            line: place.line,
         }
     };
     let polls = analysis.profile.longest_polls.iter();

@@ -130,13 +130,15 @@ Still waiting when the recording ended: 4 tasks
 #[test]
 fn waits_of_half_a_recording_are_warned_of() {
     let text = text(&stuck_workers(), 10, false);
-    let warning = "\
-Warning: 2 tasks have waited at app::take at src/main.rs:30 → Mutex::lock for more than half of the recording \
-(longest 9.00 s); see `asyncprof report --stuck`
+    let warning = "
+Warnings by time
+  Stuck: 2 tasks have waited in app::take at src/main.rs:30 → Mutex::lock for more than half of the recording
+    (longest 9.00 s)
+    → see `asyncprof report --stuck` for how they came there
 ";
     assert!(text.contains(warning), "{text}");
     assert_eq!(
-        text.matches("Warning").count(),
+        text.matches("→ see").count(),
         1,
         "a main task that waits for others is no news: {text}"
     );

@@ -6,7 +6,6 @@ use asyncprof_core::profile::{GroupId, OpenWait, StackId, TaskKind};
 use asyncprof_core::view::{Activity, Analysis, Kind, NameId, Place};
 use serde::Serialize;
 
-use super::report::site;
 use super::report_data::{awaited_of, function_of, place_of};
 use super::{palette, units};
 
@@ -30,10 +29,10 @@ pub(crate) struct StuckEntry {
     /// From the task's first function to the leaf.
     pub(crate) stack: Vec<StuckFrame>,
     #[serde(skip)]
-    place: String,
+    pub(super) place: String,
     /// A main task that waits for others, or for a signal, does what it is for.
     #[serde(skip)]
-    is_main_at_rest: bool,
+    pub(super) is_main_at_rest: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -46,7 +45,7 @@ pub(crate) struct StuckFrame {
 }
 
 impl StuckEntry {
-    fn longest_ns(&self) -> u64 {
+    pub(super) fn longest_ns(&self) -> u64 {
         self.oldest_ns.first().copied().unwrap_or(0)
     }
 }
@@ -116,31 +115,6 @@ fn entry(analysis: &Analysis<'_>, wait: &OpenWait, kind: Kind) -> StuckEntry {
         place,
         is_main_at_rest: is_root && matches!(kind, Kind::Join | Kind::Notify),
     }
-}
-
-/// A sentence for each place where tasks have waited for more than half of the recording.
-pub(super) fn warnings(stuck: &[StuckEntry]) -> Vec<String> {
-    let long = stuck
-        .iter()
-        .filter(|entry| entry.over_half > 0 && !entry.is_main_at_rest);
-    let sentence = |entry: &StuckEntry| {
-        let (have, at_least) = (
-            if entry.over_half == 1 { "has" } else { "have" },
-            // All ages that are known are that long, and some are not known.
-            if entry.over_half == entry.oldest_ns.len() as u64 && entry.over_half < entry.tasks {
-                "at least "
-            } else {
-                ""
-            },
-        );
-        format!(
-            "{at_least}{} {have} waited at {} for more than half of the recording (longest {})",
-            units::counted(entry.over_half, "task"),
-            site(&entry.function, &entry.place, entry.awaited.as_deref()),
-            units::duration(entry.longest_ns()),
-        )
-    };
-    long.map(sentence).collect()
 }
 
 /// The list for people: each place with its await stack.

@@ -75,7 +75,7 @@ impl ObjectFile {
         self.modified
     }
 
-    pub(super) fn parse(&self) -> Result<object::File<'_>, SymbolError> {
+    pub(crate) fn parse(&self) -> Result<object::File<'_>, SymbolError> {
         object::File::parse(&self.map[..]).map_err(|error| self.damaged(error))
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::delays::{Deed, Delays, PastPolls, Victim};
 use super::losses::Losses;
 use super::raw::{Counts, RawGroupId, RawProfile, RawStack, TableId};
 use super::registrations::Registration;
@@ -9,9 +10,10 @@ use super::relays::{Chain, Owner, Relays};
 use super::root::Root;
 use super::rows::{MAX_NS, RawWaker, RawWakerId};
 use super::tally::{GroupKey, Tally};
-use super::task::{Task, Wake};
+use super::task::{Found, Task, Wake};
 use super::threads::{Polling, Thread};
 use crate::event::{Event, Kind, Outcome};
+use crate::profile::State;
 
 /// (process, address).
 type Key = (u32, u64);
@@ -39,6 +41,7 @@ pub struct Aggregator {
     threads: Vec<Thread>,
     /// By process.
     losses: HashMap<u32, Losses>,
+    delays: Delays,
     table_stacks: HashMap<(u32, TableId), RawStack>,
     nested_tables: Vec<((u32, TableId), RawStack)>,
 }
@@ -65,6 +68,29 @@ impl Aggregator {
         self.tally.counts
     }
 
+    /// From now on polling threads are sampled once in so many nanoseconds.
+    pub fn set_sampling_period(&mut self, period_ns: u64) {
+        self.tally.running.set_period(period_ns);
+    }
+
+    /// The thread of ring `ring` was found on the CPU, or blocked (`state`), at this stack of its innermost poll. The
+    /// sample stands for `weight_ns`.
+    pub fn sample(&mut self, ring: usize, at_ns: u64, state: State, stack: u32, weight_ns: u64) {
+        let Some(thread) = self.threads.get(ring) else {
+            return;
+        };
+        if let Some(polling) = thread.polling.last()
+            && let Some(task) = self.tasks.get_mut(&(thread.process, polling.subject))
+        {
+            let found = Found {
+                state,
+                stack,
+                weight_ns,
+            };
+            task.sampled(&mut self.tally, at_ns.min(MAX_NS), ring, found);
+        }
+    }
+
     /// One event of ring `ring` at `at_ns`. A ring's events must come in its order. `process_of` numbers the
     /// process that is in a process slot now.
     ///
@@ -84,6 +110,8 @@ impl Aggregator {
             Kind::ThreadStart => self.thread_start(ring, at_ns, process_of(event.aux)),
             Kind::Gap => self.gap(ring, at_ns, event.value),
             Kind::Spawn => self.spawn(key, at_ns, stack),
+            // Given to `sample`, by who knows what it stands for.
+            Kind::Sample => {}
             Kind::TableSeen => self.table_seen(ring, event.aux, RawStack::new(process, stack)),
             Kind::PollStart => self.poll_start(ring, key, at_ns, event.aux, event.value),
             Kind::PollEnd => {
@@ -184,13 +212,15 @@ impl Aggregator {
         }
         let longest_polls = self.tally.longest_polls();
         let open_waits = self.tally.open_waits();
-        let (rows, wakers) = self.tally.rows.finish();
+        let (mut rows, wakers) = self.tally.rows.finish();
+        rows.extend(self.tally.running.finish());
         RawProfile {
             rows,
             wakers,
             groups: self.tally.groups,
             longest_polls,
             open_waits,
+            delays: self.delays.finish(),
             table_stacks: self.table_stacks,
             nested_tables: self.nested_tables,
             counts: self.tally.counts,
@@ -218,6 +248,7 @@ impl Aggregator {
         thread.process = process;
         thread.root = None;
         thread.waking.clear();
+        thread.past = PastPolls::default();
     }
 
     /// Ring `ring` begins to lose events (`lost` is 0), or has lost so many since its last one.
@@ -300,10 +331,21 @@ impl Aggregator {
             }
         });
         task.face(tally, losses, at_ns);
+        if let Some((ready_ns, stack)) = task.ready_since() {
+            let victim = Victim {
+                group: task.group,
+                stack,
+                ready_ns,
+                polled_ns: at_ns,
+            };
+            self.delays.add(victim, &self.threads[ring].past);
+        }
         task.poll_start(tally, at_ns, ring);
-        self.threads[ring].polling.push(Polling {
+        self.threads[ring].start_poll(Polling {
             subject: key.1,
             group: task.group,
+            start_ns: at_ns,
+            is_host: false,
             outlived: false,
         });
     }
@@ -315,7 +357,9 @@ impl Aggregator {
         let is_final = outcome != Outcome::Pending;
         let runs_here = |task: &Task| task.running_on() == Some(ring);
         match (polling, self.tasks.get_mut(&key)) {
-            (Some(_), Some(task)) if runs_here(task) => {
+            (Some(polling), Some(task)) if runs_here(task) => {
+                let deed = task.deed(&self.tally, is_final);
+                self.threads[ring].remember(polling, at_ns, deed);
                 if is_final {
                     self.end(key, at_ns, outcome);
                 } else {
@@ -324,6 +368,7 @@ impl Aggregator {
             }
             // Told late: the task is elsewhere by now, or gone. Its memory may hold another one.
             (Some(polling), _) => {
+                self.threads[ring].remember(polling, at_ns, Deed::default());
                 if is_final && polling.outlived {
                     self.tally.ended(polling.group, outcome);
                 }

@@ -3,12 +3,14 @@
 //! Everything here is in nanoseconds since the recording's start and in raw stack numbers; names come later.
 
 mod aggregator;
+mod delays;
 mod losses;
 mod raw;
 mod registrations;
 mod relays;
 mod root;
 mod rows;
+mod samples;
 mod tally;
 mod task;
 #[cfg(test)]
@@ -16,5 +18,7 @@ mod tests;
 mod threads;
 
 pub use aggregator::Aggregator;
-pub use raw::{Counts, RawGroup, RawGroupId, RawLongPoll, RawOpenWait, RawProfile, RawStack, TableId};
+pub use raw::{
+    Counts, RawDelay, RawGroup, RawGroupId, RawLongPoll, RawOpenWait, RawProfile, RawStack, TableId,
+};
 pub use rows::{RawRow, RawWaker, RawWakerId, WINDOW_NS};

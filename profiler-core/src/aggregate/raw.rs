@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::rows::{RawRow, RawWaker};
+use crate::profile::{State, Stats};
 
 /// A task table of a process: its index in [`Tap::Tokio`](crate::process_info::Tap).
 pub type TableId = u16;
@@ -16,7 +17,7 @@ pub struct RawStack {
 
 impl RawStack {
     /// The empty stack belongs to no process.
-    pub(super) fn new(process: u32, number: u32) -> RawStack {
+    pub fn new(process: u32, number: u32) -> RawStack {
         match number {
             0 => RawStack::default(),
             _ => RawStack { process, number },
@@ -39,6 +40,7 @@ pub struct RawGroup {
     pub table: Option<TableId>,
     pub is_root: bool,
     pub spawn_stack: RawStack,
+    pub polls: Stats,
     pub tasks: u64,
     pub completed: u64,
     pub cancelled: u64,
@@ -54,6 +56,8 @@ pub struct RawLongPoll {
     pub group: RawGroupId,
     /// Number of the stack where it left off, in the group's process.
     pub stack: u32,
+    /// What its samples found for longest, with the number of the stack.
+    pub busy: Option<(State, u32)>,
 }
 
 /// Tasks still waiting at the end, as in [`OpenWait`](crate::profile::OpenWait).
@@ -63,6 +67,17 @@ pub struct RawOpenWait {
     pub stack: RawStack,
     pub tasks: u64,
     pub oldest_ns: Vec<u64>,
+}
+
+/// What ran while tasks were ready, as in [`Delay`](crate::profile::Delay).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawDelay {
+    pub victim: RawGroupId,
+    pub victim_stack: RawStack,
+    pub blocker: Option<RawGroupId>,
+    pub blocker_state: State,
+    pub blocker_stack: RawStack,
+    pub stats: Stats,
 }
 
 /// What was counted on the way.
@@ -76,6 +91,7 @@ pub struct Counts {
     pub wakes_unseen: u64,
     /// Waits that could not be given to one registration.
     pub waits_split: u64,
+    pub samples: u64,
 }
 
 /// Everything that aggregation knows at the end, before names.
@@ -88,6 +104,8 @@ pub struct RawProfile {
     pub longest_polls: Vec<RawLongPoll>,
     /// In a fixed order.
     pub open_waits: Vec<RawOpenWait>,
+    /// In a fixed order.
+    pub delays: Vec<RawDelay>,
     /// Per (process, table): the stack at its first poll, below that poll.
     pub table_stacks: HashMap<(u32, TableId), RawStack>,
     /// Tables in whose polls other tables were first polled, with the stack that did it: runtimes' workers.

@@ -37,7 +37,7 @@ pub struct RawRow {
     pub stats: Stats,
     /// Episodes not seen to end: cut off by the end of the recording, or by a loss of events.
     pub open_episodes: u64,
-    windows: Windows,
+    pub(super) windows: Windows,
 }
 
 impl RawRow {
@@ -55,11 +55,18 @@ struct Key {
     waker: RawWakerId,
 }
 
+#[derive(Debug, Default)]
+struct Row {
+    stats: Stats,
+    open_episodes: u64,
+    windows: Windows,
+}
+
 /// All rows.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
     index: HashMap<Key, u32>,
-    rows: Vec<RawRow>,
+    rows: Vec<Row>,
     wakers: HashMap<RawWaker, RawWakerId>,
     #[cfg(test)]
     pub(super) probe: Probe,
@@ -110,26 +117,15 @@ impl Rows {
             ..
         } = episode;
         let next = self.rows.len() as u32;
-        let at = *self
-            .index
-            .entry(Key {
-                group,
-                stack,
-                state,
-                waker,
-            })
-            .or_insert(next);
+        let key = Key {
+            group,
+            stack,
+            state,
+            waker,
+        };
+        let at = *self.index.entry(key).or_insert(next);
         if at == next {
-            let (stats, windows) = Default::default();
-            self.rows.push(RawRow {
-                group,
-                stack,
-                state,
-                waker,
-                stats,
-                open_episodes: 0,
-                windows,
-            });
+            self.rows.push(Row::default());
         }
         let row = &mut self.rows[at as usize];
         row.stats.add(episode.end_ns.saturating_sub(episode.start_ns));
@@ -150,20 +146,37 @@ impl Rows {
         for (waker, id) in self.wakers {
             wakers[id.0 as usize] = waker;
         }
-        (self.rows, wakers)
+        let mut rows: Vec<(u32, Key)> = self.index.into_iter().map(|(key, at)| (at, key)).collect();
+        rows.sort_unstable_by_key(|row| row.0);
+        let finished = |(row, (_, key)): (Row, (u32, Key))| RawRow {
+            group: key.group,
+            stack: key.stack,
+            state: key.state,
+            waker: key.waker,
+            stats: row.stats,
+            open_episodes: row.open_episodes,
+            windows: row.windows,
+        };
+        (self.rows.into_iter().zip(rows).map(finished).collect(), wakers)
     }
 }
 
 /// Time per window, in constant time per episode however long it is: the windows it covers whole are kept as the
 /// changes of their number.
 #[derive(Clone, Debug, Default)]
-struct Windows {
+pub(super) struct Windows {
     /// Per window: ns of parts of it, and by how much the number of episodes that cover it whole changes here.
     entries: Vec<(u32, u64, i64)>,
 }
 
 impl Windows {
-    fn add(&mut self, start_ns: u64, end_ns: u64) {
+    /// Of (window number, ns in it), ascending.
+    pub(super) fn of(totals: impl IntoIterator<Item = (u32, u64)>) -> Windows {
+        let entries = totals.into_iter().map(|(window, ns)| (window, ns, 0)).collect();
+        Windows { entries }
+    }
+
+    pub(super) fn add(&mut self, start_ns: u64, end_ns: u64) {
         let end_ns = end_ns.max(start_ns);
         let (first, last) = (start_ns / WINDOW_NS, end_ns / WINDOW_NS);
         if first == last {
@@ -198,7 +211,7 @@ impl Windows {
         &mut self.entries[at]
     }
 
-    fn totals(&self) -> Vec<(u32, u64)> {
+    pub(super) fn totals(&self) -> Vec<(u32, u64)> {
         let mut totals = Vec::new();
         let mut covering = 0i64;
         let mut at = 0;

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BinaryHeap, HashMap};
 
 use super::raw::{Counts, RawGroup, RawGroupId, RawLongPoll, RawOpenWait, RawStack, TableId};
 use super::rows::Rows;
+use super::samples::Running;
 use crate::event::Outcome;
 use crate::profile::{LONGEST_POLLS, OLDEST_WAITS};
 
@@ -24,6 +25,7 @@ pub(super) enum GroupKey {
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) rows: Rows,
+    pub(super) running: Running,
     pub(super) counts: Counts,
     pub(super) groups: Vec<RawGroup>,
     group_index: HashMap<GroupKey, RawGroupId>,
@@ -79,6 +81,11 @@ impl Tally {
             Outcome::Cancelled => counts.cancelled += 1,
             Outcome::Pending | Outcome::Freed => {}
         }
+    }
+
+    /// A poll of the group has taken so long.
+    pub(super) fn poll_of(&mut self, group: RawGroupId, duration_ns: u64) {
+        self.groups[group.group as usize].polls.add(duration_ns);
     }
 
     /// A poll seen from its start to its end.

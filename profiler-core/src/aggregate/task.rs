@@ -19,11 +19,13 @@
 //! - After **contradictions** (a poll's end without its start; two starts on one thread) and [losses](super::losses)
 //!   the task is lost until its next poll begins.
 
+use super::delays::Deed;
 use super::losses::Losses;
 use super::raw::{RawGroupId, RawLongPoll, RawStack};
 use super::registrations::{Place, Registration, Registrations, split};
 use super::relays::Owner;
 use super::rows::{Episode, RawWakerId};
+use super::samples::{PollKey, Stretch};
 use super::tally::Tally;
 use crate::profile::State;
 
@@ -34,6 +36,16 @@ pub(super) struct Wake<'a> {
     pub(super) waker: RawWakerId,
     /// What the tag names one of, if these are not the task's own: those of the branch that was woken.
     pub(super) branch: Option<&'a Registrations>,
+}
+
+/// What a sample found.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found {
+    /// On-cpu or blocked.
+    pub(super) state: State,
+    pub(super) stack: u32,
+    /// The time that it stands for.
+    pub(super) weight_ns: u64,
 }
 
 /// What made a task scheduled.
@@ -114,6 +126,25 @@ impl Task {
         }
     }
 
+    /// Since when it is ready to run, and the number of the await stack whose wake-up made it so.
+    pub(super) fn ready_since(&self) -> Option<(u64, u32)> {
+        match self.now {
+            Now::Scheduled(cause) => Some((self.since_ns, cause.stack)),
+            _ => None,
+        }
+    }
+
+    /// What the running poll did, which ends, or with it the task.
+    pub(super) fn deed(&self, tally: &Tally, is_final: bool) -> Deed {
+        let until = if is_final {
+            0
+        } else {
+            self.registrations.first_stack()
+        };
+        let sampled = tally.running.heaviest(self.poll_key());
+        sampled.unwrap_or((State::Running, until))
+    }
+
     /// To be called before each event: if a loss has put the task in doubt, what came before the loss is charged,
     /// and from then on it is lost. A running poll is certain as long as its own ring loses nothing.
     pub(super) fn face(&mut self, tally: &mut Tally, losses: Option<&Losses>, at_ns: u64) {
@@ -169,6 +200,28 @@ impl Task {
             self.registrations.clear();
         }
         self.registrations.push(Registration { tag, stack });
+    }
+
+    /// This ring's thread, polling the task, was found in that state, at that stack.
+    pub(super) fn sampled(&mut self, tally: &mut Tally, at_ns: u64, ring: usize, found: Found) {
+        if self.running_on() != Some(ring) {
+            return;
+        }
+        tally.counts.samples += 1;
+        let samples = tally.running.samples(self.poll_key());
+        if samples.add(found.state, found.stack, found.weight_ns) && at_ns > self.since_ns {
+            let mut samples = std::mem::take(samples);
+            let stretch = Stretch {
+                group: self.group,
+                start_ns: samples.charged_ns().unwrap_or(self.since_ns).min(at_ns),
+                end_ns: at_ns,
+                open: false,
+                is_part: true,
+            };
+            tally.running.charge(&mut tally.rows, stretch, Some(&samples));
+            samples.charged_until(at_ns);
+            *tally.running.samples(self.poll_key()) = samples;
+        }
     }
 
     /// The running poll ends with the task suspended.
@@ -231,6 +284,7 @@ impl Task {
             started_ns: self.since_ns,
             group: self.group,
             stack: self.registrations.first_stack(),
+            busy: tally.running.heaviest(self.poll_key()),
         });
         self.charge_now(tally, at_ns, false);
     }
@@ -239,12 +293,33 @@ impl Task {
     fn charge_now(&mut self, tally: &mut Tally, at_ns: u64, open: bool) {
         match self.now {
             Now::Scheduled(cause) => self.charge(tally, State::Scheduled, cause, at_ns, open),
-            Now::Running { .. } => self.charge(tally, State::Running, Cause::default(), at_ns, open),
+            Now::Running { .. } => self.charge_poll(tally, at_ns, open),
             Now::Lost => self.charge(tally, State::Lost, Cause::default(), at_ns, open),
             Now::Waiting => {
                 self.charge_wait(tally, at_ns, Wake::default(), open);
             }
         }
+    }
+
+    /// Tells the running poll from all others that run now.
+    fn poll_key(&self) -> PollKey {
+        (self.running_on().unwrap_or(usize::MAX), self.since_ns)
+    }
+
+    fn charge_poll(&mut self, tally: &mut Tally, at_ns: u64, open: bool) {
+        let end_ns = at_ns.max(self.since_ns);
+        let samples = tally.running.take_samples(self.poll_key());
+        let charged_ns = samples.as_ref().and_then(|samples| samples.charged_ns());
+        let stretch = Stretch {
+            group: self.group,
+            start_ns: charged_ns.unwrap_or(self.since_ns).min(end_ns),
+            end_ns,
+            open,
+            is_part: charged_ns.is_some(),
+        };
+        tally.running.charge(&mut tally.rows, stretch, samples.as_ref());
+        tally.poll_of(self.group, end_ns - self.since_ns);
+        self.since_ns = end_ns;
     }
 
     /// Gives the wait to the registration that ended it, and returns its stack; 0 if it had to be split.

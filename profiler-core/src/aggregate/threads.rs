@@ -1,5 +1,6 @@
 //! What each ring's thread is doing, as its own events tell.
 
+use super::delays::{Deed, PastPoll, PastPolls};
 use super::raw::RawGroupId;
 use super::relays::Chain;
 
@@ -9,6 +10,9 @@ pub(super) struct Polling {
     /// The task's address.
     pub(super) subject: u64,
     pub(super) group: RawGroupId,
+    pub(super) start_ns: u64,
+    /// Another poll ran within it.
+    pub(super) is_host: bool,
     /// The task was freed before the end of its last poll was written: how it ended is yet to be told.
     pub(super) outlived: bool,
 }
@@ -21,6 +25,7 @@ pub(super) struct Thread {
     pub(super) last_ns: u64,
     /// Innermost last. More than one: a runtime's worker is a task itself.
     pub(super) polling: Vec<Polling>,
+    pub(super) past: PastPolls,
     /// The root task that last gave out a waker here.
     pub(super) root: Option<u64>,
     /// The relays that it is waking through.
@@ -28,6 +33,13 @@ pub(super) struct Thread {
 }
 
 impl Thread {
+    pub(super) fn start_poll(&mut self, polling: Polling) {
+        if let Some(host) = self.polling.last_mut() {
+            host.is_host = true;
+        }
+        self.polling.push(polling);
+    }
+
     /// The poll of this task ends. None if its start was not seen. Polls within it whose ends were not seen are
     /// given to `unended`.
     pub(super) fn end_poll(&mut self, subject: u64, unended: &mut Vec<Polling>) -> Option<Polling> {
@@ -37,5 +49,17 @@ impl Thread {
             .rposition(|polling| polling.subject == subject)?;
         unended.extend(self.polling.drain(at + 1..));
         self.polling.pop()
+    }
+
+    /// Remembers a poll that has ended.
+    pub(super) fn remember(&mut self, polling: Polling, end_ns: u64, deed: Deed) {
+        if !polling.is_host {
+            self.past.push(PastPoll {
+                start_ns: polling.start_ns,
+                end_ns,
+                group: polling.group,
+                deed,
+            });
+        }
     }
 }

@@ -59,11 +59,12 @@ fn tables(sizes: Sizes) -> impl Strategy<Value = Profile> {
         vec(row(sizes), 0..12),
         vec(long_poll(sizes), 0..4),
         vec(open_wait(sizes), 0..4),
+        vec(delay(sizes), 0..4),
     );
     (described, named, measured).prop_map(|(described, named, measured)| {
         let (meta, quality, processes, modules) = described;
         let (strings, frames, stacks) = named;
-        let (groups, wakers, rows, longest_polls, open_waits) = measured;
+        let (groups, wakers, rows, longest_polls, open_waits, delays) = measured;
         let mut profile = Profile {
             meta,
             quality,
@@ -74,6 +75,7 @@ fn tables(sizes: Sizes) -> impl Strategy<Value = Profile> {
             rows,
             longest_polls,
             open_waits,
+            delays,
             ..Profile::empty()
         };
         profile.strings.extend(strings);
@@ -98,8 +100,13 @@ fn meta() -> impl Strategy<Value = Meta> {
 }
 
 fn quality() -> impl Strategy<Value = Quality> {
-    (any::<[u64; 7]>(), any::<(u32, u32)>(), text(), vec(text(), 0..3)).prop_map(
-        |(counts, frames, clock, notes)| {
+    (
+        any::<[u64; 8]>(),
+        any::<(u32, u32, u32)>(),
+        text(),
+        vec(text(), 0..3),
+    )
+        .prop_map(|(counts, frames, clock, notes)| {
             let [
                 events,
                 events_lost,
@@ -108,6 +115,7 @@ fn quality() -> impl Strategy<Value = Quality> {
                 tasks_seen_late,
                 wakes_unseen,
                 waits_split,
+                samples,
             ] = counts;
             Quality {
                 events,
@@ -119,11 +127,12 @@ fn quality() -> impl Strategy<Value = Quality> {
                 waits_split,
                 frames_total: u64::from(frames.0.max(frames.1)),
                 frames_unsymbolised: u64::from(frames.0.min(frames.1)),
+                sampling_hz: frames.2,
+                samples,
                 clock,
                 notes,
             }
-        },
-    )
+        })
 }
 
 fn process() -> impl Strategy<Value = Process> {
@@ -171,8 +180,9 @@ fn group(sizes: Sizes) -> impl Strategy<Value = Group> {
         Just(TaskKind::Worker)
     ];
     let ended = any::<(u32, u32, u32, u32)>();
-    (0..sizes.processes, 0..sizes.strings, kind, 0..sizes.stacks, ended).prop_map(
-        |(process, name, kind, spawn_stack, (completed, cancelled, panicked, alive))| {
+    let place = (0..sizes.processes, 0..sizes.strings, 0..sizes.stacks);
+    (place, kind, ended, stats()).prop_map(
+        |((process, name, spawn_stack), kind, (completed, cancelled, panicked, alive), polls)| {
             let [completed, cancelled, panicked, alive] =
                 [completed, cancelled, panicked, alive].map(u64::from);
             Group {
@@ -180,6 +190,7 @@ fn group(sizes: Sizes) -> impl Strategy<Value = Group> {
                 name: StringId(name),
                 kind,
                 spawn_stack: StackId(spawn_stack),
+                polls,
                 tasks: completed + cancelled + panicked + alive,
                 completed,
                 cancelled,
@@ -203,40 +214,78 @@ fn row(sizes: Sizes) -> impl Strategy<Value = Row> {
     let state = prop_oneof![
         Just(State::Scheduled),
         Just(State::Running),
+        Just(State::OnCpu),
+        Just(State::Blocked),
         Just(State::Waiting),
         Just(State::Lost)
     ];
-    let durations = vec(prop_oneof![0..1_000u64, 0..WINDOW_NS * 100], 0..10);
     let windows = btree_map(0..WINDOWS, 0..=WINDOW_NS * 100, 0..5);
     (
         (0..sizes.groups, 0..sizes.stacks, 0..sizes.wakers),
         state,
-        durations,
+        stats(),
         any::<u64>(),
         windows,
     )
-        .prop_map(|((group, stack, waker), state, durations, open, windows)| {
-            let mut stats = Stats::default();
-            durations.iter().for_each(|&duration_ns| stats.add(duration_ns));
-            Row {
-                group: GroupId(group),
-                stack: StackId(stack),
-                state,
-                waker: WakerId(waker),
-                open_episodes: open % (stats.episodes + 1),
-                stats,
-                windows: windows.into_iter().collect(),
-            }
+        .prop_map(|((group, stack, waker), state, stats, open, windows)| Row {
+            group: GroupId(group),
+            stack: StackId(stack),
+            state,
+            waker: WakerId(waker),
+            open_episodes: open % (stats.episodes + 1),
+            stats,
+            windows: windows.into_iter().collect(),
         })
 }
 
+fn stats() -> impl Strategy<Value = Stats> {
+    let durations = vec(prop_oneof![0..1_000u64, 0..WINDOW_NS * 100], 0..10);
+    durations.prop_map(|durations| {
+        let mut stats = Stats::default();
+        durations.iter().for_each(|&duration_ns| stats.add(duration_ns));
+        stats
+    })
+}
+
 fn long_poll(sizes: Sizes) -> impl Strategy<Value = LongPoll> {
-    (0..sizes.groups, 0..sizes.stacks, any::<u32>(), any::<u32>()).prop_map(
-        |(group, stack, started_ns, duration_ns)| LongPoll {
-            group: GroupId(group),
-            stack: StackId(stack),
-            started_ns: started_ns.into(),
-            duration_ns: duration_ns.into(),
+    let place = (0..sizes.groups, 0..sizes.stacks);
+    let busy = (
+        prop_oneof![Just(State::OnCpu), Just(State::Blocked)],
+        0..sizes.stacks,
+    );
+    (place, prop::option::of(busy), any::<u32>(), any::<u32>()).prop_map(
+        |((group, stack), busy, started_ns, duration_ns)| {
+            let (busy, busy_stack) = busy.unwrap_or_default();
+            LongPoll {
+                group: GroupId(group),
+                stack: StackId(stack),
+                busy,
+                busy_stack: StackId(busy_stack),
+                started_ns: started_ns.into(),
+                duration_ns: duration_ns.into(),
+            }
+        },
+    )
+}
+
+fn delay(sizes: Sizes) -> impl Strategy<Value = Delay> {
+    let stack = || (0..sizes.stacks).prop_map(StackId);
+    let group = || (0..sizes.groups).prop_map(GroupId);
+    let blocker = prop::option::of((group(), stack()));
+    let state = prop_oneof![Just(State::Running), Just(State::OnCpu), Just(State::Blocked)];
+    (group(), stack(), blocker, state, vec(0..WINDOW_NS, 1..5)).prop_map(
+        |(victim, victim_stack, blocker, blocker_state, durations)| {
+            let mut stats = Stats::default();
+            durations.iter().for_each(|&duration_ns| stats.add(duration_ns));
+            let (blocker, blocker_stack) = blocker.unzip();
+            Delay {
+                victim,
+                victim_stack,
+                blocker,
+                blocker_state,
+                blocker_stack: blocker_stack.unwrap_or_default(),
+                stats,
+            }
         },
     )
 }

@@ -2,7 +2,9 @@
 
 use thiserror::Error;
 
-use super::model::{Function, Group, LONGEST_POLLS, OLDEST_WAITS, Profile, Row, StackId, StringId, Waker};
+use super::model::{
+    Delay, Function, Group, LONGEST_POLLS, OLDEST_WAITS, Profile, Row, StackId, StringId, Waker,
+};
 
 /// The first place where a profile contradicts itself.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -53,7 +55,8 @@ impl Profile {
             .try_for_each(|(at, row)| self.check_row(at, row))?;
         self.check_totals()?;
         self.check_longest_polls()?;
-        self.check_open_waits()
+        self.check_open_waits()?;
+        self.check_delays()
     }
 
     fn check_frames(&self) -> Checked {
@@ -85,6 +88,9 @@ impl Profile {
         within(owner, "process", group.process.index(), self.processes.len())?;
         self.check_string(owner, group.name)?;
         self.check_stack(owner, group.spawn_stack)?;
+        ensure(group.polls.histogram_is_sound(), || {
+            format!("group {at} has an unsound histogram")
+        })?;
         let ended = [group.cancelled, group.panicked]
             .iter()
             .try_fold(group.completed, |sum, n| sum.checked_add(*n));
@@ -141,6 +147,8 @@ impl Profile {
             && checked_sum(rows().map(|row| row.stats.total_ns))
             && checked_sum(rows().flat_map(|row| row.windows.iter().map(|window| window.1)))
             && checked_sum(self.groups.iter().map(|group| group.tasks))
+            && checked_sum(self.groups.iter().map(|group| group.polls.episodes))
+            && checked_sum(self.groups.iter().map(|group| group.polls.total_ns))
             && rows()
                 .try_fold(0u128, |sum, row| sum.checked_add(row.stats.sum_sq_ns2))
                 .is_some();
@@ -155,6 +163,7 @@ impl Profile {
             let owner = || format!("longest poll {at}");
             within(owner, "group", poll.group.index(), self.groups.len())?;
             self.check_stack(owner, poll.stack)?;
+            self.check_stack(owner, poll.busy_stack)?;
             ensure(poll.started_ns.checked_add(poll.duration_ns).is_some(), || {
                 format!("longest poll {at} ends after the end of time")
             })?;
@@ -184,6 +193,35 @@ impl Profile {
             })?;
         }
         Ok(())
+    }
+
+    fn check_delays(&self) -> Checked {
+        for (at, delay) in self.delays.iter().enumerate() {
+            let owner = || format!("delay {at}");
+            let Delay {
+                victim,
+                victim_stack,
+                blocker,
+                blocker_state: _,
+                blocker_stack,
+                ref stats,
+            } = *delay;
+            for group in [Some(victim), blocker].into_iter().flatten() {
+                within(owner, "group", group.index(), self.groups.len())?;
+            }
+            self.check_stack(owner, victim_stack)?;
+            self.check_stack(owner, blocker_stack)?;
+            ensure(stats.histogram_is_sound(), || {
+                format!("delay {at} has an unsound histogram")
+            })?;
+        }
+        let stats = || self.delays.iter().map(|delay| &delay.stats);
+        let sound = checked_sum(stats().map(|stats| stats.episodes))
+            && checked_sum(stats().map(|stats| stats.total_ns))
+            && stats()
+                .try_fold(0u128, |sum, stats| sum.checked_add(stats.sum_sq_ns2))
+                .is_some();
+        ensure(sound, || "its delays do not fit into 64 bits".into())
     }
 
     fn check_string(&self, owner: impl Fn() -> String, id: StringId) -> Checked {

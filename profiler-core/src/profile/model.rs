@@ -70,6 +70,8 @@ pub struct Profile {
     pub longest_polls: Vec<LongPoll>,
     /// Where tasks were still waiting when the recording, or their process, ended.
     pub open_waits: Vec<OpenWait>,
+    /// What ran while tasks were ready to.
+    pub delays: Vec<Delay>,
 }
 
 /// How many single polls a profile remembers by themselves.
@@ -112,6 +114,10 @@ pub struct Quality {
     /// Addresses in stacks, and those for which no function name was found.
     pub frames_total: u64,
     pub frames_unsymbolised: u64,
+    /// How often per second a polling thread's stack was taken; 0: not at all.
+    pub sampling_hz: u32,
+    /// Stacks taken.
+    pub samples: u64,
     /// "tsc" or "monotonic".
     pub clock: String,
     /// Plain sentences for the user, e.g. why a process could not be tapped.
@@ -181,6 +187,8 @@ pub struct Group {
     pub kind: TaskKind,
     /// Where the tasks were spawned; the empty stack where the spawn was not seen.
     pub spawn_stack: StackId,
+    /// Its polls: the running of its tasks, poll by poll.
+    pub polls: Stats,
     /// Tasks of this group seen.
     pub tasks: u64,
     /// How those that ended did so; the rest was alive when the recording ended.
@@ -201,16 +209,29 @@ pub enum Waker {
     Thread { stack: StackId },
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum State {
     /// Could run, has no worker. The stack is the await stack that the wake ended; empty for the first time.
     Scheduled,
-    /// Being polled.
+    /// Being polled, and not known in which of the next two ways.
+    #[default]
     Running,
+    /// Being polled, on the CPU. The stack is that of the poll, down to the function that runs.
+    OnCpu,
+    /// Being polled, but its thread is off the CPU: in a blocking call, a page fault, or preempted. The stack is as
+    /// for `OnCpu`.
+    Blocked,
     /// Suspended at the stack.
     Waiting,
     /// Events were lost here: the state is not known.
     Lost,
+}
+
+impl State {
+    /// Being polled, in whatever way.
+    pub fn is_running(self) -> bool {
+        matches!(self, State::Running | State::OnCpu | State::Blocked)
+    }
 }
 
 /// The aggregate over all episodes of one (group, stack, state, waker).
@@ -227,11 +248,15 @@ pub struct Row {
     pub windows: Vec<(u32, u64)>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct LongPoll {
     pub group: GroupId,
     /// The await stack at which this poll ended, empty if the task ended with it.
     pub stack: StackId,
+    /// What its samples found for longest: the stack, and whether [`State::OnCpu`] or [`State::Blocked`];
+    /// [`State::Running`] and the empty stack if there was none.
+    pub busy: State,
+    pub busy_stack: StackId,
     /// Offset from the start of the recording.
     pub started_ns: u64,
     pub duration_ns: u64,
@@ -248,6 +273,35 @@ pub struct OpenWait {
     /// How long those had waited that had waited longest, longest first. Those of all entries together are the
     /// [`OLDEST_WAITS`] oldest of the recording.
     pub oldest_ns: Vec<u64>,
+}
+
+/// The scheduling delays of the tasks of one group that ended a wait at one stack, as far as one blocker ran meanwhile
+/// on the thread that took them at last. Delays below 0.1 ms are not among them, nor what lies further back than the
+/// last polls of that thread that were remembered.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Delay {
+    pub victim: GroupId,
+    /// The await stack that the wake ended; empty for the first poll of a task.
+    pub victim_stack: StackId,
+    /// The tasks whose polls ran; none for the time in which none did: the thread slept, was in the runtime, or the
+    /// task was meant for another one at first.
+    pub blocker: Option<GroupId>,
+    /// What those polls did, and where: [`State::OnCpu`] or [`State::Blocked`] at the stack that their samples found
+    /// for longest, or [`State::Running`] until the await at the stack; the empty one if the task ended with the poll.
+    pub blocker_state: State,
+    pub blocker_stack: StackId,
+    /// One episode per delay: how much of it the blocker ran.
+    pub stats: Stats,
+}
+
+impl LongPoll {
+    /// What the poll did, and where, as in [`Delay::blocker_state`].
+    pub fn deed(&self) -> (State, StackId) {
+        match self.busy {
+            State::Running => (State::Running, self.stack),
+            state => (state, self.busy_stack),
+        }
+    }
 }
 
 impl Waker {
@@ -271,6 +325,11 @@ impl Profile {
 
     pub fn frame(&self, id: FrameId) -> &Frame {
         &self.frames[id.index()]
+    }
+
+    pub fn groups_with_ids(&self) -> impl Iterator<Item = (GroupId, &Group)> {
+        let groups = self.groups.iter().enumerate();
+        groups.map(|(at, group)| (GroupId(at as u32), group))
     }
 
     pub fn group(&self, id: GroupId) -> &Group {

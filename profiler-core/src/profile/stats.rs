@@ -26,6 +26,25 @@ impl Stats {
         self.count(bucket_of(duration_ns), 1);
     }
 
+    /// So many episodes (at least one) of nearly the same length.
+    pub fn even(episodes: u64, total_ns: u64) -> Stats {
+        let episodes = episodes.max(1);
+        let (each_ns, longer) = (total_ns / episodes, total_ns % episodes);
+        let mut stats = Stats {
+            episodes,
+            total_ns,
+            sum_sq_ns2: u128::from(each_ns).pow(2) * u128::from(episodes - longer)
+                + u128::from(each_ns + 1).pow(2) * u128::from(longer),
+            max_ns: each_ns + u64::from(longer > 0),
+            histogram: Vec::new(),
+        };
+        stats.count(bucket_of(each_ns), episodes - longer);
+        if longer > 0 {
+            stats.count(bucket_of(each_ns + 1), longer);
+        }
+        stats
+    }
+
     pub fn merge(&mut self, other: &Stats) {
         self.episodes += other.episodes;
         self.total_ns = self.total_ns.saturating_add(other.total_ns);

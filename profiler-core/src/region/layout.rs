@@ -2,17 +2,21 @@
 
 use std::sync::atomic::AtomicU64;
 
+use crate::probe::ThreadProbe;
 use crate::ring::RingControl;
 use crate::stack_table::StackControl;
 
 /// Changes with every change of the layout or of the events.
-pub const LAYOUT_VERSION: u64 = 3;
+pub const LAYOUT_VERSION: u64 = 4;
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"asyncprf");
 
 /// Names the region to recorded processes: `PATH:TOKEN`, the token in hexadecimal. Inherited by all descendants.
 pub const REGION_VARIABLE: &str = "ASYNCPROF_REGION";
 /// Set to 1 to patch a tokio of a version that this build does not know.
 pub const ALLOW_UNKNOWN_TOKIO_VARIABLE: &str = "ASYNCPROF_ALLOW_UNKNOWN_TOKIO";
+
+/// Asks a thread for its stack. Ignored by default, and hardly used by any program.
+pub const SAMPLING_SIGNAL: i32 = libc::SIGURG;
 
 /// Threads that can write at one time.
 pub const THREAD_SLOTS: usize = 2048;
@@ -37,6 +41,8 @@ pub(super) struct Header {
     pub(super) ring_words: u64,
     /// 1 while events are wanted.
     pub(super) recording: AtomicU64,
+    /// Not 0 if threads may be asked for their stacks: then the ticks in which one that is on a CPU answers.
+    pub(super) prompt_ticks: AtomicU64,
     /// When the recorder was last heard of, and after what silence it counts as gone (0: never).
     pub(super) beat_ticks: AtomicU64,
     pub(super) gone_after_ticks: AtomicU64,
@@ -56,6 +62,8 @@ pub(super) struct Header {
 pub(super) struct ProcessSlot {
     pub(super) pid: AtomicU64,
     pub(super) message_len: AtomicU64,
+    /// 1 while its threads answer when they are asked for their stacks.
+    pub(super) answers: AtomicU64,
     pub(super) message: [AtomicU64; PROCESS_WORDS],
 }
 
@@ -71,6 +79,7 @@ pub(super) struct Layout {
 #[repr(C, align(512))]
 pub(super) struct ThreadSlot {
     pub(super) ring: RingControl,
+    pub(super) probe: ThreadProbe,
     /// Process slot that owns it, plus one; for taking back what a killed process held.
     pub(super) owner: AtomicU64,
 }

@@ -14,6 +14,7 @@ use super::layout::{
 };
 use super::mapping::Mapping;
 use crate::clock::ClockSource;
+use crate::probe::ThreadProbe;
 use crate::process_info::ProcessInfo;
 use crate::ring::{Consumer, Producer};
 use crate::slots::Slots;
@@ -178,6 +179,42 @@ impl Region {
         }
     }
 
+    /// From now on processes may prepare to be asked for their threads' stacks. A thread that takes longer than
+    /// `prompt_ticks` for its answer was off the CPU.
+    pub fn enable_sampling(&self, prompt_ticks: u64) {
+        self.header()
+            .prompt_ticks
+            .store(prompt_ticks.max(1), Ordering::Release);
+    }
+
+    /// What [`Region::enable_sampling`] was given; 0: threads are not asked.
+    pub fn prompt_ticks(&self) -> u64 {
+        self.header().prompt_ticks.load(Ordering::Acquire)
+    }
+
+    /// Says whether the threads of the process in `slot` answer when they are asked for their stacks.
+    pub fn set_answers(&self, slot: usize, answers: bool) {
+        self.layout.processes[slot]
+            .answers
+            .store(u64::from(answers), Ordering::Release);
+    }
+
+    pub fn answers(&self, slot: usize) -> bool {
+        self.layout
+            .processes
+            .get(slot)
+            .is_some_and(|process| process.answers.load(Ordering::Acquire) != 0)
+    }
+
+    pub fn probe(&self, slot: usize) -> &ThreadProbe {
+        &self.layout.threads[slot].probe
+    }
+
+    /// The process slot that owns a thread slot.
+    pub fn owner(&self, slot: usize) -> Option<usize> {
+        (self.layout.threads[slot].owner.load(Ordering::Relaxed) as usize).checked_sub(1)
+    }
+
     /// Tells all processes that nothing more is wanted.
     pub fn stop(&self) {
         self.header().recording.store(0, Ordering::Release);
@@ -227,6 +264,7 @@ impl Region {
     /// Gives a thread's ring back; its producer must not be used again.
     pub fn release_thread(&self, slot: usize) {
         if let Some(thread) = self.layout.threads.get(slot) {
+            thread.probe.end();
             thread.owner.store(0, Ordering::Relaxed);
             Slots::new(&self.header().thread_bits).release(slot);
         }
@@ -275,6 +313,7 @@ impl Region {
         };
         let process = &self.layout.processes[slot];
         process.message_len.store(0, Ordering::Relaxed);
+        process.answers.store(0, Ordering::Relaxed);
         process.pid.store(u64::from(pid), Ordering::Release);
         Some(slot)
     }
@@ -315,6 +354,12 @@ impl Region {
                         )
                     })
             })
+    }
+
+    /// The process in a slot; 0 if there is none.
+    pub fn pid(&self, slot: usize) -> u32 {
+        let process = self.layout.processes.get(slot);
+        process.map_or(0, |process| process.pid.load(Ordering::Acquire) as u32)
     }
 
     /// What the process in a slot said of itself; None as long as it has not.

@@ -5,6 +5,11 @@ use super::kind::Kind;
 /// One colour, one legend entry, one last frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Activity {
+    /// Being polled, on the CPU.
+    OnCpu,
+    /// Being polled, its thread off the CPU.
+    Blocked,
+    /// Being polled, not known in which of these ways.
     Running,
     Scheduled,
     Waiting(Kind),
@@ -14,7 +19,9 @@ pub enum Activity {
 
 impl Activity {
     /// In the order of legends and tables.
-    pub const ALL: [Activity; 12] = [
+    pub const ALL: [Activity; 14] = [
+        Activity::OnCpu,
+        Activity::Blocked,
         Activity::Running,
         Activity::Scheduled,
         Activity::Waiting(Kind::Io),
@@ -32,15 +39,24 @@ impl Activity {
     /// The position in [`Activity::ALL`].
     pub fn index(self) -> usize {
         match self {
-            Activity::Running => 0,
-            Activity::Scheduled => 1,
-            Activity::Waiting(kind) => 2 + kind as usize,
-            Activity::Lost => 11,
+            Activity::OnCpu => 0,
+            Activity::Blocked => 1,
+            Activity::Running => 2,
+            Activity::Scheduled => 3,
+            Activity::Waiting(kind) => 4 + kind as usize,
+            Activity::Lost => 13,
         }
+    }
+
+    /// Running, in whatever way.
+    pub fn is_running(self) -> bool {
+        matches!(self, Activity::OnCpu | Activity::Blocked | Activity::Running)
     }
 
     pub fn name(self) -> &'static str {
         match self {
+            Activity::OnCpu => "on-cpu",
+            Activity::Blocked => "blocked",
             Activity::Running => "running",
             Activity::Scheduled => "scheduled",
             Activity::Waiting(kind) => kind.name(),
@@ -71,6 +87,13 @@ impl Shares {
 
     pub fn total_ns(&self) -> u64 {
         self.0.iter().fold(0, |sum, &ns| sum.saturating_add(ns))
+    }
+
+    /// Running, in whatever way.
+    pub fn running_ns(&self) -> u64 {
+        [Activity::OnCpu, Activity::Blocked, Activity::Running]
+            .iter()
+            .fold(0, |sum, &activity| sum.saturating_add(self.of(activity)))
     }
 
     pub fn waiting_ns(&self) -> u64 {

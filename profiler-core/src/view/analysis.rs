@@ -4,7 +4,7 @@ use super::activity::Activity;
 use super::category::Category;
 use super::functions::{Call, Functions, NameId, Names, Place};
 use super::kind::{Kind, Rules, decide};
-use super::path::{kind_of_await, kind_of_wake, visible};
+use super::path::{kind_of_await, kind_of_wake, visible, visible_busy};
 use super::source::{WakeSource, source_of};
 use crate::profile::{GroupId, Profile, Row, StackId, State, TaskKind, Waker, WakerId};
 
@@ -108,6 +108,26 @@ impl<'a> Analysis<'a> {
         })
     }
 
+    /// What a thread was found to do in a poll: the app's innermost function, and what it calls.
+    pub fn busy_site(&self, stack: StackId) -> Option<AwaitSite> {
+        let calls = self.calls(stack);
+        let Some(own) = calls.iter().rposition(|call| call.category == Category::App) else {
+            return self.await_site(stack);
+        };
+        let site = &calls[own];
+        let shown = visible_busy(&self.functions, &calls, false);
+        let called = shown
+            .iter()
+            .rev()
+            .take_while(|frame| frame.category != Category::App)
+            .last();
+        Some(AwaitSite {
+            function: site.name,
+            place: site.place,
+            awaited: called.map(|frame| frame.name),
+        })
+    }
+
     /// `main.rs:18`-like text with the last directories of the path.
     pub fn place_text(&self, place: Place) -> String {
         let file = self.profile.string(place.file);
@@ -147,6 +167,8 @@ fn activities(profile: &Profile, functions: &Functions, rules: &Rules) -> Vec<Ac
         .collect();
     let of_row = |row: &Row| match row.state {
         State::Running => Activity::Running,
+        State::OnCpu => Activity::OnCpu,
+        State::Blocked => Activity::Blocked,
         State::Scheduled => Activity::Scheduled,
         State::Lost => Activity::Lost,
         State::Waiting => {

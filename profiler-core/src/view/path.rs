@@ -2,11 +2,13 @@
 //!
 //! Hidden by default: what is between poll and the user's first function (the runtime, a web server's
 //! connections and routers), and the plumbing under an await.
-//! What a library calls inside itself is shown by its first and its last function.
+//! What a library calls inside itself is shown by its first and its last function. Of what runs or blocks in a poll the
+//! app's call and the function at the end are shown, plumbing or not.
 
 use super::category::{Category, part_of, tells_the_leaf};
 use super::functions::{Call, Functions, NameId, Place};
 use super::kind::{Kind, Named, Rules};
+use super::names::crate_of;
 use crate::profile::{Profile, StackId};
 
 /// One shown frame.
@@ -25,6 +27,28 @@ impl Shown {
             place: call.place,
         }
     }
+}
+
+/// The frames to show of the stack of a thread that was found in a poll, root first.
+pub(super) fn visible_busy(functions: &Functions, calls: &[Call], show_runtime: bool) -> Vec<Shown> {
+    let Some(own) = calls.iter().rposition(|call| call.category == Category::App) else {
+        return visible(functions, calls, show_runtime);
+    };
+    let (app, under_app) = calls.split_at(own + 1);
+    let mut shown = visible(functions, app, show_runtime);
+    if show_runtime {
+        shown.extend(under_app.iter().map(Shown::of));
+        return shown;
+    }
+    let owner = |call: &Call| crate_of(functions.names.text(call.name));
+    for (at, call) in under_app.iter().enumerate() {
+        let is_first = at == 0 || owner(&under_app[at - 1]) != owner(call);
+        let is_telling = call.category == Category::Library || owner(call) == "std";
+        if at + 1 == under_app.len() || is_first && is_telling {
+            shown.push(Shown::of(call));
+        }
+    }
+    shown
 }
 
 /// The frames to show of a stack, root first.
@@ -153,6 +177,43 @@ mod tests {
             .iter()
             .map(|frame| functions.names.text(frame.name).to_owned())
             .collect()
+    }
+
+    #[test]
+    fn what_blocks_or_burns_is_shown_to_the_end() {
+        let busy = |stack: &[&str]| {
+            let mut builder = ProfileBuilder::new();
+            let id = builder.stack(&[&HARNESS[..], stack].concat());
+            let profile = builder.build();
+            let functions = Functions::of(&profile, &Rules::default());
+            let calls: Vec<Call> = functions.stack(&profile, id).collect();
+            let frames = visible_busy(&functions, &calls, false);
+            let name = |frame: &Shown| functions.names.text(frame.name).to_owned();
+            frames.iter().map(name).collect::<Vec<_>>()
+        };
+        let nap = [
+            "app::nap::{{closure}}",
+            "std::thread::sleep",
+            "std::sys::thread::unix::sleep",
+            "clock_nanosleep",
+        ];
+        assert_eq!(busy(&nap), ["app::nap", "std::thread::sleep", "clock_nanosleep"]);
+        let dump = [
+            "app::dump",
+            "serde_json::ser::to_string",
+            "serde_json::ser::Serializer::collect",
+            "core::fmt::write",
+            "core::fmt::Formatter::pad",
+        ];
+        assert_eq!(
+            busy(&dump),
+            [
+                "app::dump",
+                "serde_json::ser::to_string",
+                "core::fmt::Formatter::pad"
+            ]
+        );
+        assert_eq!(busy(&["app::run", "app::burn"]), ["app::run", "app::burn"]);
     }
 
     const HARNESS: [&str; 3] = [

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use crate::profile::{
-    Frame, Function, Group, GroupId, LongPoll, OpenWait, Process, ProcessId, Profile, Row, StackId, State,
-    Stats, StringId, TaskKind, Waker, WakerId,
+    Delay, Frame, Function, Group, GroupId, LongPoll, OpenWait, Process, ProcessId, Profile, Row, StackId,
+    State, Stats, StringId, TaskKind, Waker, WakerId,
 };
 
 /// A profile in the making: one process, no groups, the empty string and stack in place.
@@ -115,6 +115,9 @@ impl ProfileBuilder {
         (0..episodes).for_each(|_| stats.add(each_ns));
         let windows = vec![(0, stats.total_ns)];
         let waker = WakerId(0);
+        if state.is_running() {
+            self.profile.groups[group.index()].polls.merge(&stats);
+        }
         self.profile.rows.push(Row {
             group,
             stack,
@@ -133,6 +136,7 @@ impl ProfileBuilder {
             stack,
             started_ns,
             duration_ns,
+            ..LongPoll::default()
         });
     }
 
@@ -150,6 +154,21 @@ impl ProfileBuilder {
             stack,
             tasks,
             oldest_ns,
+        });
+    }
+
+    /// One delay of a victim, of which so much was behind the blocker.
+    pub fn delay(&mut self, victim: (GroupId, StackId), blocker: Option<(GroupId, StackId)>, ns: u64) {
+        let mut stats = Stats::default();
+        stats.add(ns);
+        let (blocker, blocker_stack) = blocker.unzip();
+        self.profile.delays.push(Delay {
+            victim: victim.0,
+            victim_stack: victim.1,
+            blocker,
+            blocker_state: State::Running,
+            blocker_stack: blocker_stack.unwrap_or_default(),
+            stats,
         });
     }
 

@@ -3,6 +3,7 @@
 //! A row's path is [process, if there are several] → group → frames → state. Every row counts at the end of
 //! its path exactly once, so the root's total is the sum of the rows. By wake, the state is a separator, and the
 //! stack of the wake follows upside down: → who called wake → … → the task, driver or thread that it was.
+//! By delay, the rows are the profile's delays, and what ran meanwhile follows: → the task → its frames.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,9 +12,9 @@ use super::analysis::Analysis;
 use super::category::Category;
 use super::functions::{NameId, Names, Place};
 use super::kind::Kind;
-use super::path::{Shown, visible};
+use super::path::{Shown, visible, visible_busy};
 use super::source::WakeSource;
-use crate::profile::{GroupId, Row, StackId, Stats, TaskKind, Waker, WakerId};
+use crate::profile::{Delay, GroupId, Row, StackId, State, Stats, TaskKind, Waker, WakerId};
 
 /// Which rows count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,9 +24,14 @@ pub enum By {
     Wait,
     Io,
     Sched,
+    /// Being polled, in whatever way.
+    Running,
+    /// Being polled, on the CPU.
     Cpu,
     /// Waits of which is known who ended them, with the stack of the wake.
     Wake,
+    /// Not rows but [`Profile::delays`](crate::profile::Profile::delays), with what ran meanwhile.
+    Delay,
 }
 
 impl By {
@@ -36,7 +42,9 @@ impl By {
             By::Wait => matches!(activity, Activity::Waiting(_)),
             By::Io => activity == Activity::Waiting(Kind::Io),
             By::Sched => activity == Activity::Scheduled,
-            By::Cpu => activity == Activity::Running,
+            By::Running => activity.is_running(),
+            By::Cpu => activity == Activity::OnCpu,
+            By::Delay => false,
         }
     }
 }
@@ -60,6 +68,10 @@ pub enum FrameKind {
     State(Activity),
     /// Between a wait of this activity and the wake that ended it.
     WokenBy(Activity),
+    /// Between a task that was ready and what ran meanwhile.
+    Behind,
+    /// No task ran meanwhile.
+    NoTask,
     /// What woke, if it was no task.
     Source(WakeSource),
 }
@@ -142,6 +154,50 @@ impl CallTree {
     }
 }
 
+/// What is added at the end of one path.
+struct Counted<'p> {
+    group: GroupId,
+    stack: StackId,
+    activity: Activity,
+    stats: &'p Stats,
+    then: Then,
+}
+
+/// What follows the await stack.
+#[derive(Clone, Copy)]
+enum Then {
+    State,
+    WokenBy(WakerId),
+    Behind(Option<(GroupId, StackId, bool)>),
+}
+
+impl<'p> Counted<'p> {
+    fn row(row: &'p Row, activity: Activity, by: By) -> Counted<'p> {
+        Counted {
+            group: row.group,
+            stack: row.stack,
+            activity,
+            stats: &row.stats,
+            then: match by {
+                By::Wake => Then::WokenBy(row.waker),
+                _ => Then::State,
+            },
+        }
+    }
+
+    fn delay(delay: &'p Delay) -> Counted<'p> {
+        let is_busy = delay.blocker_state != State::Running;
+        let blocker = delay.blocker.map(|group| (group, delay.blocker_stack, is_busy));
+        Counted {
+            group: delay.victim,
+            stack: delay.victim_stack,
+            activity: Activity::Scheduled,
+            stats: &delay.stats,
+            then: Then::Behind(blocker),
+        }
+    }
+}
+
 #[derive(Clone, Copy)]
 struct Step {
     name: NameId,
@@ -167,7 +223,8 @@ struct Builder<'a, 'p> {
     groups: HashMap<GroupId, Vec<Step>>,
     /// Groups whose tasks are in their node.
     counted: HashSet<GroupId>,
-    stacks: HashMap<StackId, Vec<Shown>>,
+    /// Of waits, and of what a thread was found to do in a poll.
+    stacks: HashMap<(StackId, bool), Vec<Shown>>,
 }
 
 impl<'a, 'p> Builder<'a, 'p> {
@@ -190,34 +247,55 @@ impl<'a, 'p> Builder<'a, 'p> {
 
     fn build(mut self) -> CallTree {
         let analysis = self.analysis;
-        let selected: Vec<(&Row, Activity)> = analysis
-            .rows(self.options.show_runtime)
-            .filter(|&(row, activity)| self.options.by.selects(row, activity))
-            .collect();
-        let mut processes: Vec<_> = selected
+        let counted = self.counted();
+        let mut processes: Vec<_> = counted
             .iter()
-            .map(|(row, _)| analysis.profile.group(row.group).process)
+            .map(|counted| analysis.profile.group(counted.group).process)
             .collect();
         processes.sort_unstable();
         processes.dedup();
-        for (row, activity) in selected {
-            let mut path = self.path(row, activity, processes.len() > 1);
+        for counted in counted {
+            let mut path = self.path(&counted, processes.len() > 1);
             if self.options.inverted {
                 path.reverse();
             }
-            self.add(row, activity, &path);
+            self.add(&counted, &path);
         }
         self.tree.finish();
         self.tree
     }
 
-    fn path(&mut self, row: &Row, activity: Activity, with_process: bool) -> Vec<Step> {
-        let mut path = self.task_path(row.group, row.stack, with_process);
-        if self.options.by == By::Wake {
-            path.push(self.step("-- woken by --", FrameKind::WokenBy(activity)));
-            path.extend(self.wake_path(row.waker, with_process));
-        } else {
-            path.push(self.step(&format!("[{}]", activity.name()), FrameKind::State(activity)));
+    fn counted(&self) -> Vec<Counted<'p>> {
+        let by = self.options.by;
+        if by == By::Delay {
+            return self.analysis.profile.delays.iter().map(Counted::delay).collect();
+        }
+        let rows = self.analysis.rows(self.options.show_runtime);
+        rows.filter(|&(row, activity)| by.selects(row, activity))
+            .map(|(row, activity)| Counted::row(row, activity, by))
+            .collect()
+    }
+
+    fn path(&mut self, counted: &Counted<'_>, with_process: bool) -> Vec<Step> {
+        let activity = counted.activity;
+        let is_busy = matches!(activity, Activity::OnCpu | Activity::Blocked);
+        let mut path = self.task_path(counted.group, counted.stack, is_busy, with_process);
+        match counted.then {
+            Then::State => {
+                path.push(self.step(&format!("[{}]", activity.name()), FrameKind::State(activity)));
+            }
+            Then::WokenBy(waker) => {
+                path.push(self.step("-- woken by --", FrameKind::WokenBy(activity)));
+                path.extend(self.wake_path(waker, with_process));
+            }
+            Then::Behind(Some((blocker, stack, is_busy))) => {
+                path.push(self.step("-- kept waiting by --", FrameKind::Behind));
+                path.extend(self.task_path(blocker, stack, is_busy, false));
+            }
+            Then::Behind(None) => {
+                path.push(self.step("-- kept waiting by --", FrameKind::Behind));
+                path.push(self.step("[no task]", FrameKind::NoTask));
+            }
         }
         path
     }
@@ -232,7 +310,7 @@ impl<'a, 'p> Builder<'a, 'p> {
     }
 
     /// The group, then the frames of the stack.
-    fn task_path(&mut self, group: GroupId, stack: StackId, with_process: bool) -> Vec<Step> {
+    fn task_path(&mut self, group: GroupId, stack: StackId, is_busy: bool, with_process: bool) -> Vec<Step> {
         let mut path = self.group_path(group, with_process);
         let name = self
             .analysis
@@ -240,7 +318,7 @@ impl<'a, 'p> Builder<'a, 'p> {
             .string(self.analysis.profile.group(group).name);
         let show_runtime = self.options.show_runtime;
         let analysis = self.analysis;
-        let mut frames = self.frames(stack).iter().peekable();
+        let mut frames = self.frames(stack, is_busy).iter().peekable();
         // A task is often named after its outermost function: one frame says both.
         if let (Some(group), Some(first)) = (path.last_mut(), frames.peek())
             && !show_runtime
@@ -259,11 +337,11 @@ impl<'a, 'p> Builder<'a, 'p> {
             self.analysis.profile.wakers[waker.index()],
             self.analysis.wake_source(waker),
         ) {
-            (Waker::Task { group, stack }, _) => self.task_path(group, stack, with_process),
+            (Waker::Task { group, stack }, _) => self.task_path(group, stack, false, with_process),
             (waker, source) => {
                 let source = source.unwrap_or(WakeSource::Thread);
                 let mut path = vec![self.step(source.name(), FrameKind::Source(source))];
-                path.extend(self.frames(waker.stack()).iter().map(Step::of));
+                path.extend(self.frames(waker.stack(), false).iter().map(Step::of));
                 path
             }
         };
@@ -279,9 +357,10 @@ impl<'a, 'p> Builder<'a, 'p> {
         path
     }
 
-    fn frames(&mut self, stack: StackId) -> &[Shown] {
-        self.stacks.entry(stack).or_insert_with(|| {
-            visible(
+    fn frames(&mut self, stack: StackId, is_busy: bool) -> &[Shown] {
+        self.stacks.entry((stack, is_busy)).or_insert_with(|| {
+            let shown = if is_busy { visible_busy } else { visible };
+            shown(
                 &self.analysis.functions,
                 &self.analysis.calls(stack),
                 self.options.show_runtime,
@@ -323,7 +402,8 @@ impl<'a, 'p> Builder<'a, 'p> {
         path
     }
 
-    fn add(&mut self, row: &Row, activity: Activity, path: &[Step]) {
+    fn add(&mut self, counted: &Counted<'_>, path: &[Step]) {
+        let total_ns = counted.stats.total_ns;
         let mut at = NodeId::ROOT;
         for step in path {
             let next = NodeId(u32::try_from(self.tree.nodes.len()).expect("fewer than 2^32 nodes"));
@@ -334,19 +414,19 @@ impl<'a, 'p> Builder<'a, 'p> {
             let node = &mut self.tree.nodes[id.index()];
             if matches!(step.kind, FrameKind::Group(_))
                 && !self.options.inverted
-                && self.counted.insert(row.group)
+                && self.counted.insert(counted.group)
             {
-                node.tasks += self.analysis.profile.group(row.group).tasks;
+                node.tasks += self.analysis.profile.group(counted.group).tasks;
             }
             if let Some(place) = step.place {
-                node.add_place(place, row.stats.total_ns);
+                node.add_place(place, total_ns);
             }
             at = id;
         }
         let leaf = &mut self.tree.nodes[at.index()];
-        leaf.stats.merge(&row.stats);
-        leaf.self_ns = leaf.self_ns.saturating_add(row.stats.total_ns);
-        leaf.shares.add(activity, row.stats.total_ns);
+        leaf.stats.merge(counted.stats);
+        leaf.self_ns = leaf.self_ns.saturating_add(total_ns);
+        leaf.shares.add(counted.activity, total_ns);
     }
 }
 

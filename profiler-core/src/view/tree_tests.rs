@@ -136,7 +136,7 @@ fn everything_with_the_runtime() {
     let text = outline(
         &service(),
         TreeOptions {
-            by: By::Cpu,
+            by: By::Running,
             show_runtime: true,
             inverted: false,
         },
@@ -224,6 +224,38 @@ all 100
           app::consume 30
 ";
     assert_eq!(by_wake(true), expected);
+}
+
+#[test]
+fn a_delay_stands_on_what_ran_meanwhile() {
+    let mut builder = ProfileBuilder::new();
+    let late = builder.group("app::late", TaskKind::Task, 1);
+    let hog = builder.group("app::hog", TaskKind::Task, 1);
+    let sleep = builder.stack(&["app::late::{{closure}}", "tokio::time::sleep::Sleep::poll"]);
+    let read = builder.stack(&["app::hog::{{closure}}", "app::crunch::{{closure}}"]);
+    builder.delay((late, sleep), Some((hog, read)), 70);
+    builder.delay((late, sleep), None, 10);
+    builder.delay((hog, Default::default()), Some((late, sleep)), 5);
+    builder.row(late, sleep, State::Scheduled, 1, 80);
+    let profile = builder.build();
+    let options = TreeOptions {
+        by: By::Delay,
+        ..Default::default()
+    };
+    let expected = "\
+all 85
+  app::late 80
+    tokio::time::sleep::Sleep::poll 80
+      -- kept waiting by -- 80
+        app::hog 70
+          app::crunch 70
+        [no task] 10
+  app::hog 5
+    -- kept waiting by -- 5
+      app::late 5
+        tokio::time::sleep::Sleep::poll 5
+";
+    assert_eq!(outline(&profile, options), expected);
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod any_order;
 mod branches;
 mod cases;
 mod causal;
+mod delays;
 mod losses;
 mod roots;
 mod sim_relays;

@@ -1,0 +1,38 @@
+//! What the recording missed, in one line.
+
+use asyncprof_core::profile::Quality;
+
+use super::units;
+
+/// One line: what is missing, or that nothing is.
+pub(super) fn quality(quality: &Quality) -> String {
+    let mut gaps = Vec::new();
+    for (count, what, how) in [
+        (quality.events_lost, "event", "lost (buffer full)"),
+        (quality.threads_lost, "thread", "without a buffer"),
+        (quality.stacks_lost, "stack", "lost"),
+        (quality.tasks_seen_late, "task", "first seen after the spawn"),
+        (quality.wakes_unseen, "wake", "unseen"),
+        (quality.waits_split, "wait", "split over several branches"),
+    ] {
+        if count > 0 {
+            gaps.push(format!("{} {how}", units::counted(count, what)));
+        }
+    }
+    if quality.frames_unsymbolised > 0 {
+        let share = units::percent(quality.frames_unsymbolised, quality.frames_total);
+        gaps.push(format!("{share} of the code addresses without a name"));
+    }
+    let events = units::counted(quality.events, "event");
+    let gaps = if gaps.is_empty() {
+        "nothing lost".to_owned()
+    } else {
+        gaps.join(", ")
+    };
+    let clock = if quality.clock.is_empty() {
+        String::new()
+    } else {
+        format!(", clock {}", quality.clock)
+    };
+    format!("{events}, {gaps}{clock}")
+}

@@ -1,0 +1,359 @@
+//! Splits the running of polls into what samples of their threads' stacks have found.
+//!
+//! A poll that is long enough to be hit for certain is split by its own samples, exactly to its length. Of shorter
+//! polls only some are hit, longer ones more often: those of a group are taken together, and their samples split
+//! the sum. Samples that stand for far less time than there is (a thread that did not answer) stand for no more
+//! than themselves; the rest stays running, unsplit.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::raw::{RawGroupId, RawStack};
+use super::rows::{Episode, RawRow, RawWakerId, Rows, Windows};
+use crate::profile::{State, Stats};
+
+/// Polls of at least so many sampling periods are hit for certain, whenever the next sample comes.
+const CERTAIN_PERIODS: u64 = 2;
+/// How many times their own weight samples may stand for: chance alone makes a few samples stand for more or for
+/// less, but missing answers must not be made up.
+const MAX_SCALE: u64 = 4;
+/// Longer polls are charged in parts, so that their samples take bounded memory and lie in their time windows.
+const MAX_RUNS: usize = 512;
+
+/// Consecutive samples of one poll that found the same.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    state: State,
+    stack: u32,
+    weight_ns: u64,
+}
+
+/// The samples of one running poll, in the order of time.
+#[derive(Debug, Default)]
+pub(super) struct PollSamples {
+    runs: Vec<Run>,
+    /// Up to where the poll has been charged; 0: not at all.
+    charged_ns: u64,
+    /// Weights of what has been charged.
+    charged: BTreeMap<(State, u32), u64>,
+}
+
+impl PollSamples {
+    /// Returns whether the poll should be charged now.
+    pub(super) fn add(&mut self, state: State, stack: u32, weight_ns: u64) -> bool {
+        match self.runs.last_mut() {
+            Some(last) if (last.state, last.stack) == (state, stack) => last.weight_ns += weight_ns,
+            _ => self.runs.push(Run {
+                state,
+                stack,
+                weight_ns,
+            }),
+        }
+        self.runs.len() >= MAX_RUNS
+    }
+
+    /// Where the part of the poll begins that is not charged, if it has been charged in part.
+    pub(super) fn charged_ns(&self) -> Option<u64> {
+        (self.charged_ns != 0).then_some(self.charged_ns)
+    }
+
+    /// The poll has been charged up to there.
+    pub(super) fn charged_until(&mut self, at_ns: u64) {
+        self.charged_ns = at_ns;
+        for run in self.runs.drain(..) {
+            *self.charged.entry((run.state, run.stack)).or_default() += run.weight_ns;
+        }
+    }
+
+    fn weight_ns(&self) -> u64 {
+        self.runs.iter().map(|run| run.weight_ns).sum()
+    }
+
+    /// What was found for longest: (on-cpu or blocked, number of the stack).
+    fn heaviest(&self) -> Option<(State, u32)> {
+        let mut weights = self.charged.clone();
+        for run in &self.runs {
+            *weights.entry((run.state, run.stack)).or_default() += run.weight_ns;
+        }
+        let heaviest = weights.into_iter().max_by_key(|&(_, weight)| weight)?;
+        Some(heaviest.0)
+    }
+}
+
+/// A stretch of running to be charged.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stretch {
+    pub(super) group: RawGroupId,
+    pub(super) start_ns: u64,
+    pub(super) end_ns: u64,
+    /// Not seen to end.
+    pub(super) open: bool,
+    /// Part of a poll that is longer.
+    pub(super) is_part: bool,
+}
+
+/// Short polls of one group.
+#[derive(Debug, Default)]
+struct Pool {
+    stats: Stats,
+    windows: Windows,
+    open_episodes: u64,
+    /// Samples and their weight, by what was found.
+    found: BTreeMap<(State, u32), (u64, u64)>,
+}
+
+/// The ring whose thread polls, and when the poll began.
+pub(super) type PollKey = (usize, u64);
+
+/// Running, split.
+#[derive(Debug, Default)]
+pub(super) struct Running {
+    /// 0: nothing is sampled.
+    period_ns: u64,
+    /// Of the running polls that have any.
+    samples: HashMap<PollKey, PollSamples>,
+    pools: HashMap<RawGroupId, Pool>,
+}
+
+impl Running {
+    pub(super) fn set_period(&mut self, period_ns: u64) {
+        self.period_ns = period_ns;
+    }
+
+    pub(super) fn samples(&mut self, poll: PollKey) -> &mut PollSamples {
+        self.samples.entry(poll).or_default()
+    }
+
+    pub(super) fn take_samples(&mut self, poll: PollKey) -> Option<PollSamples> {
+        if self.samples.is_empty() {
+            return None;
+        }
+        self.samples.remove(&poll)
+    }
+
+    /// What a running poll's samples have found for longest.
+    pub(super) fn heaviest(&self, poll: PollKey) -> Option<(State, u32)> {
+        self.samples.get(&poll)?.heaviest()
+    }
+
+    pub(super) fn charge(&mut self, rows: &mut Rows, stretch: Stretch, samples: Option<&PollSamples>) {
+        let length_ns = stretch.end_ns - stretch.start_ns;
+        let is_short = !stretch.is_part && length_ns < self.period_ns.saturating_mul(CERTAIN_PERIODS);
+        if is_short {
+            let pool = self.pools.entry(stretch.group).or_default();
+            #[cfg(test)]
+            rows.probe
+                .episodes
+                .push(stretch.episode(State::Running, 0, stretch.start_ns..stretch.end_ns));
+            pool.stats.add(length_ns);
+            pool.windows.add(stretch.start_ns, stretch.end_ns);
+            pool.open_episodes += u64::from(stretch.open);
+            for run in samples.into_iter().flat_map(|samples| &samples.runs) {
+                let found = pool.found.entry((run.state, run.stack)).or_default();
+                found.0 += 1;
+                found.1 += run.weight_ns;
+            }
+            return;
+        }
+        let mut from_ns = stretch.start_ns;
+        if let Some(samples) = samples {
+            let weight_ns = samples.weight_ns();
+            let split_ns = scaled(length_ns, weight_ns);
+            let mut passed_ns = 0;
+            for run in &samples.runs {
+                passed_ns += run.weight_ns;
+                let to_ns = stretch.start_ns + share(split_ns, passed_ns, weight_ns);
+                rows.add(stretch.episode(run.state, run.stack, from_ns..to_ns));
+                from_ns = to_ns;
+            }
+        }
+        if from_ns < stretch.end_ns || samples.is_none_or(|samples| samples.runs.is_empty()) {
+            rows.add(stretch.episode(State::Running, 0, from_ns..stretch.end_ns));
+        }
+    }
+
+    /// What short polls add to the rows.
+    pub(super) fn finish(self) -> impl Iterator<Item = RawRow> {
+        self.pools.into_iter().flat_map(|(group, pool)| pool.rows(group))
+    }
+}
+
+impl Stretch {
+    fn episode(&self, state: State, stack: u32, range: std::ops::Range<u64>) -> Episode {
+        Episode {
+            group: self.group,
+            stack: RawStack::new(self.group.process, stack),
+            state,
+            waker: RawWakerId::default(),
+            start_ns: range.start,
+            end_ns: range.end,
+            open: self.open && range.end == self.end_ns,
+        }
+    }
+}
+
+impl Pool {
+    fn rows(self, group: RawGroupId) -> Vec<RawRow> {
+        let row = |state, stack, stats, open_episodes, windows| RawRow {
+            group,
+            stack: RawStack::new(group.process, stack),
+            state,
+            waker: RawWakerId::default(),
+            stats,
+            open_episodes,
+            windows,
+        };
+        let weight_ns: u64 = self.found.values().map(|found| found.1).sum();
+        let total_ns = self.stats.total_ns;
+        let split_ns = scaled(total_ns, weight_ns);
+        if split_ns == 0 {
+            return vec![row(
+                State::Running,
+                0,
+                self.stats,
+                self.open_episodes,
+                self.windows,
+            )];
+        }
+        let mut rest = self.windows.totals();
+        let mut rows = Vec::new();
+        let mut passed_ns = 0;
+        for ((state, stack), (samples, found_ns)) in self.found {
+            // Of each window its part of what is split, and of that the part that this sample's weight has.
+            let part = |ns, passed_ns| share(share(ns, split_ns, total_ns), passed_ns, weight_ns);
+            let of_window = |(window, ns)| (window, part(ns, passed_ns + found_ns) - part(ns, passed_ns));
+            let own: Vec<(u32, u64)> = self.windows.totals().into_iter().map(of_window).collect();
+            for (rest, own) in rest.iter_mut().zip(&own) {
+                rest.1 -= own.1;
+            }
+            passed_ns += found_ns;
+            let own_ns = own.iter().map(|window| window.1).sum();
+            if own_ns > 0 {
+                rows.push(row(
+                    state,
+                    stack,
+                    Stats::even(samples, own_ns),
+                    0,
+                    Windows::of(own),
+                ));
+            }
+        }
+        let rest_ns = rest.iter().map(|window| window.1).sum();
+        if rest_ns > 0 {
+            let stats = Stats::even(self.stats.episodes, rest_ns);
+            rows.push(row(
+                State::Running,
+                0,
+                stats,
+                self.open_episodes,
+                Windows::of(rest),
+            ));
+        }
+        rows
+    }
+}
+
+/// How much of the time samples of this weight stand for.
+fn scaled(length_ns: u64, weight_ns: u64) -> u64 {
+    if weight_ns.saturating_mul(MAX_SCALE) >= length_ns {
+        length_ns
+    } else {
+        weight_ns
+    }
+}
+
+/// `ns · part / whole`, rounded down; 0 of nothing.
+fn share(ns: u64, part: u64, whole: u64) -> u64 {
+    let product = u128::from(ns) * u128::from(part);
+    product.checked_div(u128::from(whole)).unwrap_or(0) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const PERIOD_NS: u64 = 1_000_000;
+    const GROUP: RawGroupId = RawGroupId { process: 0, group: 0 };
+
+    /// A poll's length in ns, and its samples: state, stack, weight in ns.
+    type Poll = (u64, Vec<(State, u32, u64)>);
+
+    fn totals(polls: &[Poll]) -> BTreeMap<(State, u32), u64> {
+        let (mut rows, mut running) = (Rows::default(), Running::default());
+        running.set_period(PERIOD_NS);
+        let mut at_ns = 0;
+        for (length_ns, samples) in polls {
+            let mut of_poll = PollSamples::default();
+            for &(state, stack, weight_ns) in samples {
+                of_poll.add(state, stack, weight_ns);
+            }
+            let stretch = Stretch {
+                group: GROUP,
+                start_ns: at_ns,
+                end_ns: at_ns + length_ns,
+                open: false,
+                is_part: false,
+            };
+            running.charge(&mut rows, stretch, Some(&of_poll));
+            at_ns += length_ns;
+        }
+        let (rows, _) = rows.finish();
+        let mut totals = BTreeMap::new();
+        for row in rows.into_iter().chain(running.finish()) {
+            assert_eq!(
+                row.windows().iter().map(|window| window.1).sum::<u64>(),
+                row.stats.total_ns
+            );
+            *totals.entry((row.state, row.stack.number)).or_default() += row.stats.total_ns;
+        }
+        totals
+    }
+
+    #[test]
+    fn a_long_poll_is_split_to_its_exact_length() {
+        let samples = vec![
+            (State::OnCpu, 1, PERIOD_NS),
+            (State::OnCpu, 1, PERIOD_NS),
+            (State::Blocked, 2, PERIOD_NS),
+        ];
+        let totals = totals(&[(3_300_003, samples)]);
+        assert_eq!(totals[&(State::OnCpu, 1)], 2_200_002);
+        assert_eq!(totals[&(State::Blocked, 2)], 1_100_001);
+        assert_eq!(totals.len(), 2);
+    }
+
+    #[test]
+    fn short_polls_share_their_samples() {
+        let mut polls = vec![(100_000, vec![]); 19];
+        polls.push((100_000, vec![(State::OnCpu, 1, PERIOD_NS)]));
+        polls.push((100_000, vec![(State::Blocked, 2, PERIOD_NS)]));
+        let totals = totals(&polls);
+        assert_eq!(totals[&(State::OnCpu, 1)], 1_050_000);
+        assert_eq!(totals[&(State::Blocked, 2)], 1_050_000);
+    }
+
+    #[test]
+    fn what_was_not_answered_is_not_made_up() {
+        let totals = totals(&[(100 * PERIOD_NS, vec![(State::OnCpu, 1, PERIOD_NS)])]);
+        assert_eq!(totals[&(State::OnCpu, 1)], PERIOD_NS);
+        assert_eq!(totals[&(State::Running, 0)], 99 * PERIOD_NS);
+    }
+
+    proptest! {
+        #[test]
+        fn the_parts_add_up(polls in prop::collection::vec(
+            (0..5_000_000_000u64, prop::collection::vec((prop::bool::ANY, 1..4u32, 1..9 * PERIOD_NS), 0..6)), 0..20,
+        )) {
+            let polls: Vec<_> = polls
+                .into_iter()
+                .map(|(length_ns, samples)| {
+                    let state = |blocked| if blocked { State::Blocked } else { State::OnCpu };
+                    let samples: Vec<_> = samples.into_iter().map(|(b, stack, ns)| (state(b), stack, ns)).collect();
+                    (length_ns, samples)
+                })
+                .collect();
+            let sum: u64 = polls.iter().map(|poll| poll.0).sum();
+            prop_assert_eq!(totals(&polls).values().sum::<u64>(), sum);
+        }
+    }
+}
