@@ -5,6 +5,7 @@
 
 mod accuracy;
 mod endings;
+mod families;
 mod help;
 mod outcomes;
 mod outputs;
@@ -12,6 +13,7 @@ mod processes;
 mod profiles;
 mod programs;
 mod recordings;
+mod rules;
 mod samples;
 mod signals;
 mod support;

@@ -62,6 +62,39 @@ fn a_picture_of_each_kind_of_time() {
 }
 
 #[test]
+fn a_picture_with_each_way_of_grouping() {
+    let folder = Folder::new();
+    let ran = record(
+        &folder,
+        &["-q", "--", text(&fixture("waits", "release", "blocking"))],
+    );
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    for (by, is_grouped, is_under_main) in [
+        ("task", true, false),
+        ("spawn", true, false),
+        ("tree", true, true),
+        ("process", true, false),
+        ("none", false, false),
+    ] {
+        let ran = asyncprof_in(&folder, &["flamegraph", "--group-by", by, "-o", "-"]);
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{by}");
+        // Only where tasks are told apart is said how many there are of each.
+        assert_eq!(ran.stdout.contains("ms each ("), is_grouped, "{by}");
+        // All tasks descend from the root task, and its frame is as wide as all.
+        let title = ran
+            .stdout
+            .split("<title>")
+            .find(|title| title.starts_with("[root task]"));
+        assert_eq!(
+            title.is_some_and(|title| title.contains(", 100.0 %")),
+            is_under_main,
+            "{by}: {title:?}"
+        );
+        assert_eq!(ran.stdout.contains("[process "), by == "process", "{by}");
+    }
+}
+
+#[test]
 fn a_report_as_text_and_as_data() {
     let folder = folder_with("other.data", profile());
     let text = asyncprof_in(&folder, &["report", "other.data"]);

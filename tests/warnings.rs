@@ -169,8 +169,8 @@ fn closures_wait_behind_closures() {
     let (_folder, report) = recorded("troubles", &["small-pool"]);
     // Named after what its samples found, or else after where it was spawned.
     let is_closure = |name: &Value| {
-        name.as_str()
-            .is_some_and(|name| name.ends_with("troubles::queues_for_the_pool"))
+        let name = name.as_str().unwrap_or_default();
+        name.starts_with("[blocking task]") && name.ends_with("troubles::queues_for_the_pool")
     };
     let delays = report["delays"].as_array().unwrap();
     let pairs = delays.iter().filter(|delay| is_closure(&delay["blocker"]));

@@ -65,6 +65,9 @@ pub fn shown(profile: &Profile) -> Vec<Shown> {
         let FrameKind::State(activity) = node.kind else {
             continue;
         };
+        if node.is_continued {
+            continue;
+        }
         let shown = paths
             .entry(node.parent)
             .or_insert_with(|| path(&tree, node.parent));

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use asyncprof::demo::{self, DemoArgs};
+use asyncprof_core::view::Rules;
 use clap::Args;
 
 use super::duration::parse_duration;
@@ -69,6 +70,7 @@ impl DemoCommand {
             duration: None,
             keep_running: false,
             allow_unknown_tokio: false,
+            rules: Rules::default(),
             quiet: self.quiet,
             verbose: false,
         })

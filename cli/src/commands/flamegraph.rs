@@ -4,10 +4,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use asyncprof_core::view::By;
+use asyncprof_core::view::{By, GroupBy};
 use clap::{Args, ValueEnum};
 
 use super::load::load;
+use super::rules::RulesArg;
 use crate::record::{DEFAULT_PROFILE, write_picture};
 use crate::render::{FlamegraphOptions, flamegraph};
 
@@ -22,6 +23,7 @@ Examples:
   asyncprof flamegraph --by io -o io.svg       only the waits for input and output
   asyncprof flamegraph --by wake               who kept whom waiting
   asyncprof flamegraph --by delay              what kept tasks from a worker
+  asyncprof flamegraph --group-by tree         tasks on the tasks that spawned them
   asyncprof flamegraph --inverted slow.data    which waits take most, whoever waits
   asyncprof flamegraph -o - | firefox /dev/stdin")]
 pub(crate) struct FlamegraphCommand {
@@ -34,6 +36,11 @@ pub(crate) struct FlamegraphCommand {
     /// Which time to show
     #[arg(long, value_enum, value_name = "TIME", default_value_t = ByArg::Wall)]
     by: ByArg,
+    /// What the stacks stand on
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = GroupByArg::Task)]
+    group_by: GroupByArg,
+    #[command(flatten)]
+    rules: RulesArg,
     /// Show the frames of the runtime, the plumbing under awaits, and the runtime's own worker loops
     #[arg(long)]
     show_runtime: bool,
@@ -83,6 +90,32 @@ impl From<ByArg> for By {
     }
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum GroupByArg {
+    /// The task
+    Task,
+    /// The functions that spawned the task
+    Spawn,
+    /// The tasks that spawned the task, and where they did
+    Tree,
+    /// The process, then the task
+    Process,
+    /// Nothing: equal stacks of all tasks are one
+    None,
+}
+
+impl From<GroupByArg> for GroupBy {
+    fn from(by: GroupByArg) -> GroupBy {
+        match by {
+            GroupByArg::Task => GroupBy::Task,
+            GroupByArg::Spawn => GroupBy::Spawn,
+            GroupByArg::Tree => GroupBy::Tree,
+            GroupByArg::Process => GroupBy::Process,
+            GroupByArg::None => GroupBy::None,
+        }
+    }
+}
+
 fn parse_pixels(text: &str) -> Result<f64> {
     match text.strip_suffix("px").unwrap_or(text).parse() {
         Ok(pixels) if (0.0..=1200.0).contains(&pixels) => Ok(pixels),
@@ -94,7 +127,9 @@ impl FlamegraphCommand {
     pub(crate) fn run(self) -> Result<u8> {
         let profile = load(&self.profile)?;
         let options = FlamegraphOptions {
+            rules: self.rules.load()?,
             by: self.by.into(),
+            group_by: self.group_by.into(),
             show_runtime: self.show_runtime,
             inverted: self.inverted,
             min_width_px: self.min_width,

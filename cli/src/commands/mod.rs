@@ -7,6 +7,7 @@ mod load;
 mod man;
 mod record;
 mod report;
+mod rules;
 
 pub(crate) use demo::{DemoCommand, DemoServiceCommand};
 pub(crate) use flamegraph::FlamegraphCommand;

@@ -8,6 +8,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::duration::parse_duration;
+use super::rules::RulesArg;
 use crate::record::{Request, record};
 
 /// Not a round number, so as not to keep step with what programs do at round ones.
@@ -41,6 +42,8 @@ pub(crate) struct RecordCommand {
     /// After --duration leave the program running, unrecorded
     #[arg(long, requires = "duration")]
     keep_running: bool,
+    #[command(flatten)]
+    rules: RulesArg,
     /// Also tap a tokio of a version that this asyncprof does not know
     #[arg(long)]
     allow_unknown_tokio: bool,
@@ -65,6 +68,7 @@ impl RecordCommand {
             freq_hz: self.freq,
             keep_running: self.keep_running,
             allow_unknown_tokio: self.allow_unknown_tokio,
+            rules: self.rules.load()?,
             quiet: self.quiet,
             verbose: self.verbose,
         })

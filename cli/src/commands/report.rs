@@ -7,6 +7,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::load::load;
+use super::rules::RulesArg;
 use crate::record::DEFAULT_PROFILE;
 use crate::render::{DEFAULT_LIMIT, ReportOptions, report, report_json, report_stuck};
 
@@ -30,6 +31,8 @@ pub(crate) struct ReportCommand {
     /// Only the tasks that were still waiting when the recording ended: where, how many, for how long
     #[arg(long)]
     stuck: bool,
+    #[command(flatten)]
+    rules: RulesArg,
     /// Write JSON, all times in nanoseconds; it holds everything, --stuck too
     #[arg(long)]
     json: bool,
@@ -44,6 +47,7 @@ impl ReportCommand {
         let color =
             stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let options = ReportOptions {
+            rules: self.rules.load()?,
             limit: self.limit,
             color,
         };

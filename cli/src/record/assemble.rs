@@ -12,6 +12,7 @@ use asyncprof_core::region::Region;
 
 use super::delays::delays;
 use super::merge::merge_equal;
+use super::parents::complete_parents;
 use super::sampler::Recorded;
 use super::task_kinds::task_kinds;
 use crate::symbolize::DebugInfo;
@@ -45,6 +46,7 @@ pub(super) fn assemble(recorded: Recorded, region: &Region, circumstances: Circu
     assembler.tables();
     assembler.symbolize();
     task_kinds(&mut assembler.profile, &recorded.raw, &assembler.stacks);
+    complete_parents(&mut assembler.profile);
     assembler.quality(circumstances.sampling_hz, circumstances.notes);
     let mut profile = assembler.profile;
     let tables: Vec<_> = recorded.raw.groups.iter().map(|group| group.table).collect();
@@ -132,6 +134,7 @@ impl<'a> Assembler<'a> {
             let RawGroup {
                 process,
                 is_root,
+                parent,
                 ref polls,
                 tasks,
                 completed,
@@ -144,6 +147,7 @@ impl<'a> Assembler<'a> {
                 name: StringId(0),
                 kind: if is_root { TaskKind::Root } else { TaskKind::Task },
                 spawn_stack,
+                parent: parent.map(|parent| GroupId(parent.group)),
                 polls: polls.clone(),
                 tasks,
                 completed,

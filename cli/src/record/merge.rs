@@ -123,10 +123,25 @@ fn merge_groups(
             .or_default();
         spawned.extend(table_at(at));
     }
-    let mut index = HashMap::<(ProcessId, TaskKind, StackId, Option<TableId>, u32), u32>::new();
+    // Parents first: a root task is heard of later than what it spawns, all others come before their children.
+    let (roots, others): (Vec<usize>, Vec<usize>) =
+        (0..groups.len()).partition(|&at| groups[at].kind == TaskKind::Root);
+    let mut index = HashMap::<
+        (
+            ProcessId,
+            TaskKind,
+            StackId,
+            Option<TableId>,
+            Option<GroupId>,
+            u32,
+        ),
+        u32,
+    >::new();
     let mut distinct: Vec<Group> = Vec::new();
-    let mut numbers = Vec::with_capacity(groups.len());
-    for (at, group) in groups.iter().enumerate() {
+    let mut numbers = vec![0; groups.len()];
+    for at in roots.into_iter().chain(others) {
+        let group = &groups[at];
+        let parent = group.parent.map(|parent| GroupId(numbers[parent.index()]));
         let spawn_stack = stack_of(group.spawn_stack);
         let only_type = || match types.get(&(group.process, spawn_stack)) {
             Some(types) if types.len() == 1 => types.iter().next().copied(),
@@ -140,12 +155,13 @@ fn merge_groups(
             u32::MAX
         };
         let number = *index
-            .entry((group.process, group.kind, spawn_stack, table, alone))
+            .entry((group.process, group.kind, spawn_stack, table, parent, alone))
             .or_insert_with(|| {
                 let counts = (0, 0, 0, 0);
                 let (tasks, completed, cancelled, panicked) = counts;
                 distinct.push(Group {
                     spawn_stack,
+                    parent,
                     polls: Stats::default(),
                     tasks,
                     completed,
@@ -161,7 +177,7 @@ fn merge_groups(
         merged.completed += group.completed;
         merged.cancelled += group.cancelled;
         merged.panicked += group.panicked;
-        numbers.push(number);
+        numbers[at] = number;
     }
     (distinct, numbers)
 }
@@ -327,6 +343,47 @@ mod tests {
                 .collect::<Vec<_>>(),
             [(3, &[6, 5][..]), (1, &[7][..])]
         );
+        profile.check().unwrap();
+    }
+
+    #[test]
+    fn groups_of_one_parent_become_one_and_parents_come_first() {
+        let group = |kind, spawn, parent: Option<u32>| Group {
+            kind,
+            spawn_stack: StackId(spawn),
+            parent: parent.map(GroupId),
+            tasks: 1,
+            ..Group::default()
+        };
+        let (task, root) = (TaskKind::Task, TaskKind::Root);
+        let mut profile = Profile {
+            processes: vec![Process::default()],
+            strings: ["", "app::run", "src/main.rs"].map(String::from).into(),
+            frames: vec![named(7, 100), named(7, 200), named(8, 300)],
+            stacks: vec![vec![], vec![FrameId(0)], vec![FrameId(1)], vec![FrameId(2)]],
+            groups: vec![
+                group(task, 1, Some(4)),
+                group(task, 2, Some(4)),
+                group(task, 3, Some(0)),
+                group(task, 3, Some(1)),
+                group(root, 0, None),
+                group(task, 3, None),
+            ],
+            ..Profile::empty()
+        };
+        merge_equal(&mut profile, &[Some(1), Some(1), Some(2), Some(2), None, Some(2)]);
+        let families: Vec<_> = profile
+            .groups
+            .iter()
+            .map(|group| (group.kind, group.parent, group.tasks))
+            .collect();
+        let expected = [
+            (root, None, 1),
+            (task, Some(GroupId(0)), 2),
+            (task, Some(GroupId(1)), 2),
+            (task, None, 1),
+        ];
+        assert_eq!(families, expected);
         profile.check().unwrap();
     }
 

@@ -7,6 +7,7 @@ mod delays;
 mod merge;
 mod notes;
 mod outputs;
+mod parents;
 mod sampler;
 mod session;
 mod stacks;

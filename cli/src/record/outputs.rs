@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use asyncprof_core::profile::Profile;
+use asyncprof_core::view::Rules;
 
 use crate::render::{FlamegraphOptions, flamegraph};
 
@@ -73,7 +74,7 @@ impl Outputs {
 
     /// Writes the files; what cannot be written where it was asked for goes to the folder for temporary files.
     /// Returns a sentence for each file written or not, and whether all that was recorded is in some file.
-    pub(super) fn write(&self, profile: &Profile) -> (Vec<Said>, bool) {
+    pub(super) fn write(&self, profile: &Profile, rules: &Rules) -> (Vec<Said>, bool) {
         let mut said = Vec::new();
         let mut saved = true;
         let profile_written = self.profile.as_ref().map(|path| {
@@ -82,7 +83,7 @@ impl Outputs {
         });
         let picture_written = self.picture.as_ref().map(|path| {
             write_or_rescue(path, DEFAULT_PICTURE, "flame graph", &mut said, |path| {
-                draw(profile, path)
+                draw(profile, rules, path)
             })
         });
         if profile_written == Some(false) {
@@ -120,9 +121,13 @@ fn rescue_path(name: &str) -> PathBuf {
     std::env::temp_dir().join(format!("asyncprof-{}-{name}", std::process::id()))
 }
 
-fn draw(profile: &Profile, path: &Path) -> Result<()> {
+fn draw(profile: &Profile, rules: &Rules, path: &Path) -> Result<()> {
     let mut svg = Vec::new();
-    flamegraph(profile, &FlamegraphOptions::default(), &mut svg)?;
+    let options = FlamegraphOptions {
+        rules: rules.clone(),
+        ..FlamegraphOptions::default()
+    };
+    flamegraph(profile, &options, &mut svg)?;
     write_picture(path, &svg)
 }
 

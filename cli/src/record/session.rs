@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use asyncprof_core::clock::ClockSource;
 use asyncprof_core::profile::Profile;
 use asyncprof_core::region::{ALLOW_UNKNOWN_TOKIO_VARIABLE, REGION_VARIABLE, Region};
+use asyncprof_core::view::Rules;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::assemble::{Circumstances, assemble};
@@ -37,6 +38,8 @@ pub(crate) struct Request {
     pub(crate) freq_hz: u32,
     pub(crate) keep_running: bool,
     pub(crate) allow_unknown_tokio: bool,
+    /// For the picture and the report; the profile holds no kinds.
+    pub(crate) rules: Rules,
     pub(crate) quiet: bool,
     pub(crate) verbose: bool,
 }
@@ -128,11 +131,11 @@ pub(crate) fn record(request: &Request) -> Result<u8> {
         notes,
     };
     let profile = assemble(recorded, &region, circumstances);
-    let (said, saved) = outputs.write(&profile);
+    let (said, saved) = outputs.write(&profile, &request.rules);
     match nothing_recorded(&profile) {
         Some(why) => say(format_args!("{why}")),
         None if request.quiet => {}
-        None => print_report(&profile, request.verbose)?,
+        None => print_report(&profile, request)?,
     }
     for sentence in said
         .iter()
@@ -156,10 +159,11 @@ fn token() -> Result<u64> {
 }
 
 /// The report, on standard error: the program's own output is not ours to mix with.
-fn print_report(profile: &Profile, verbose: bool) -> Result<()> {
+fn print_report(profile: &Profile, request: &Request) -> Result<()> {
     let options = ReportOptions {
+        rules: request.rules.clone(),
         color: wants_color(),
-        limit: if verbose { 30 } else { 5 },
+        limit: if request.verbose { 30 } else { 5 },
     };
     let mut text = Vec::new();
     report(profile, &options, &mut text)?;

@@ -6,7 +6,9 @@ use std::io::Write;
 
 use anyhow::Context;
 use asyncprof_core::profile::{Profile, TaskKind};
-use asyncprof_core::view::{Activity, Analysis, By, CallTree, FrameKind, Kind, Node, Rules, TreeOptions};
+use asyncprof_core::view::{
+    Activity, Analysis, By, CallTree, FrameKind, GroupBy, Kind, Node, Rules, TreeOptions,
+};
 use inferno::flamegraph::TextTruncateDirection;
 use inferno::flamegraph::color::BackgroundColor;
 
@@ -16,7 +18,9 @@ use super::{labels, palette, units};
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FlamegraphOptions {
+    pub(crate) rules: Rules,
     pub(crate) by: By,
+    pub(crate) group_by: GroupBy,
     pub(crate) show_runtime: bool,
     pub(crate) inverted: bool,
     /// Frames narrower than this many pixels (of 1200) are left out; [`DEFAULT_MIN_WIDTH_PX`] unless told.
@@ -38,11 +42,12 @@ pub(crate) fn flamegraph(
     options: &FlamegraphOptions,
     mut out: impl Write,
 ) -> anyhow::Result<()> {
-    let analysis = Analysis::new(profile, &Rules::default());
+    let analysis = Analysis::new(profile, &options.rules);
     let tree_options = TreeOptions {
         by: options.by,
         show_runtime: options.show_runtime,
         inverted: options.inverted,
+        group_by: options.group_by,
     };
     let tree = CallTree::new(&analysis, &tree_options);
     if tree.root().stats.total_ns == 0 {
@@ -56,7 +61,7 @@ pub(crate) fn flamegraph(
         &subtitle(profile, &analysis, options.show_runtime),
     )?;
     let header = Header {
-        lines: meaning(options, &layout, unseen_wakes_ns(&analysis, options)),
+        lines: meaning(options, &tree, &layout, unseen_wakes_ns(&analysis, options)),
         legend: legend(&tree),
     };
     let frame = |index: usize| frame_text(&analysis, &tree, tree.node(layout.boxes[index].node));
@@ -171,7 +176,12 @@ fn unseen_wakes_ns(analysis: &Analysis<'_>, options: &FlamegraphOptions) -> u64 
     }
 }
 
-fn meaning(options: &FlamegraphOptions, layout: &Layout, unseen_wakes_ns: u64) -> Vec<String> {
+fn meaning(
+    options: &FlamegraphOptions,
+    tree: &CallTree,
+    layout: &Layout,
+    unseen_wakes_ns: u64,
+) -> Vec<String> {
     let what = match options.by {
         By::Wall => "width = task time: wall-clock, waits included, all tasks added up",
         By::Wait => "width = time suspended at an await, all tasks added up",
@@ -188,13 +198,25 @@ fn meaning(options: &FlamegraphOptions, layout: &Layout, unseen_wakes_ns: u64) -
         (By::Delay, true) => "top: what ran meanwhile; below: the task that was ready",
         (By::Delay, false) => "top: task and the await before; below: what its worker ran",
         (_, true) => "top: the state; below: who awaits",
-        (_, false) => "top: the task; below: what it awaits",
+        (_, false) => match options.group_by {
+            GroupBy::Task => "top: the task; below: what it awaits",
+            GroupBy::Spawn => "top: where the task was spawned; below: its awaits",
+            GroupBy::Tree => "top: a task; below: its awaits and the tasks it spawned",
+            GroupBy::Process => "top: the process; below: its tasks",
+            GroupBy::None => "top: a function of any task; below: what it awaits",
+        },
     };
     let hidden = match layout.hidden {
         0 => String::new(),
         hidden => format!(" · {} too narrow to draw", units::counted(hidden as u64, "frame")),
     };
     let mut lines = vec![format!("{what} · {order}{hidden}")];
+    if tree.nodes.iter().any(|node| node.is_continued) {
+        lines.push(
+            "below a wait for a task: what the awaited tasks did, in the proportions of all tasks of that name and place"
+                .to_owned(),
+        );
+    }
     if unseen_wakes_ns > 0 {
         lines.push(format!(
             "left out: {} of waiting that had not ended, or whose end was not seen",
@@ -241,6 +263,15 @@ fn explained(activity: Activity) -> String {
     format!("[{}] {meaning}", activity.name())
 }
 
+/// How many waits the frame is a part of.
+fn waits_continued(tree: &CallTree, node: &Node) -> u64 {
+    let mut above = node;
+    while above.is_continued {
+        above = tree.node(above.parent);
+    }
+    above.stats.episodes
+}
+
 fn frame_text(analysis: &Analysis<'_>, tree: &CallTree, node: &Node) -> FrameText {
     let stats = &node.stats;
     let (name, fill) = (tree.name(node), palette::of_shares(&node.shares));
@@ -248,10 +279,20 @@ fn frame_text(analysis: &Analysis<'_>, tree: &CallTree, node: &Node) -> FrameTex
         name.to_owned(),
         units::duration(stats.total_ns),
         units::percent(stats.total_ns, tree.root().stats.total_ns),
-        units::counted(stats.episodes, "episode"),
-        format!("mean {}", units::duration(stats.mean_ns())),
-        format!("p99 {}", units::duration(stats.quantile_ns(0.99))),
     ];
+    let waits = node.is_continued.then(|| waits_continued(tree, node));
+    if let Some(waits) = waits {
+        let each = units::duration(stats.total_ns.checked_div(waits).unwrap_or(0));
+        details.push(format!(
+            "{each} of each wait, in the proportions of all such tasks"
+        ));
+    } else if matches!(node.kind, FrameKind::State(Activity::OnCpu | Activity::Blocked)) {
+        details.push(units::counted(stats.episodes, "sample"));
+    } else {
+        details.push(units::counted(stats.episodes, "episode"));
+        details.push(format!("mean {}", units::duration(stats.mean_ns())));
+        details.push(format!("p99 {}", units::duration(stats.quantile_ns(0.99))));
+    }
     if let Some(&(place, _)) = node.places.first() {
         let others = node.places.len() - 1;
         let more = if others > 0 {
@@ -274,9 +315,15 @@ fn frame_text(analysis: &Analysis<'_>, tree: &CallTree, node: &Node) -> FrameTex
         details.remove(0);
     }
     let (fill, strong) = match node.kind {
+        FrameKind::State(activity @ (Activity::OnCpu | Activity::Blocked)) if waits.is_none() => {
+            // Its episodes are samples: their length says nothing.
+            label = format!("{name} {}", units::duration(stats.total_ns));
+            (palette::of_activity(activity), true)
+        }
         FrameKind::State(activity) => {
-            let mean = units::duration(stats.mean_ns());
-            let count = units::count(stats.episodes);
+            let episodes = waits.unwrap_or(stats.episodes);
+            let mean = units::duration(stats.total_ns.checked_div(episodes).unwrap_or(0));
+            let count = units::count(episodes);
             label = format!("{name} {mean} × {count}");
             let share = stats.total_ns as f64 / tree.root().stats.total_ns as f64;
             if !svg::fits(&label, share) {
@@ -293,7 +340,7 @@ fn frame_text(analysis: &Analysis<'_>, tree: &CallTree, node: &Node) -> FrameTex
         FrameKind::Source(_) | FrameKind::NoTask => (fill, true),
         FrameKind::Group(_) | FrameKind::Process => {
             if node.tasks > 1 {
-                let mean = units::duration(stats.total_ns / node.tasks);
+                let mean = units::duration(node.own_ns / node.tasks);
                 label.push_str(&format!(" · {} tasks, {mean} each", units::count(node.tasks)));
             }
             (fill, true)

@@ -223,3 +223,25 @@ fn draw_samples() {
         std::fs::write(path, picture(&testing::service(), &options)).expect("a writable temporary folder");
     }
 }
+
+#[test]
+fn a_continued_wait_says_that_it_is_an_attribution() {
+    let svg = picture(&testing::service(), &FlamegraphOptions::default());
+    assert!(svg.contains(">below a wait for a task: what the awaited tasks did, in the proportions of all"));
+    // Of 21 ms in the blocking task 20 ms of 20.09 ms ran.
+    let attributed =
+        |title: &&str| title.contains(", 20.9 ms of each wait, in the proportions of all such tasks");
+    let title = svg.split("<title>").find(attributed);
+    let title = title.and_then(|title| title.split("</title>").next());
+    let title = title.expect("what the blocking task did, below the wait for it");
+    assert!(
+        title.contains("[running]") && title.contains("× 1,200"),
+        "{title}"
+    );
+    assert!(!title.contains("episode"), "{title}");
+    let inverted = FlamegraphOptions {
+        inverted: true,
+        ..FlamegraphOptions::default()
+    };
+    assert!(!picture(&testing::service(), &inverted).contains("below a wait for a task"));
+}

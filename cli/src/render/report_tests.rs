@@ -1,14 +1,23 @@
 //! The report as a stranger reads it, and the JSON that programs read.
 
 use asyncprof_core::profile::{Profile, TaskKind};
+use asyncprof_core::view::Rules;
 use asyncprof_core::view::testing::ProfileBuilder;
 
 use super::report::{ReportOptions, report, report_json, report_stuck};
 use super::testing;
 
+fn options(limit: usize, color: bool) -> ReportOptions {
+    ReportOptions {
+        rules: Rules::default(),
+        limit,
+        color,
+    }
+}
+
 fn text(profile: &Profile, limit: usize, color: bool) -> String {
     let mut out = Vec::new();
-    report(profile, &ReportOptions { limit, color }, &mut out).expect("a report");
+    report(profile, &options(limit, color), &mut out).expect("a report");
     String::from_utf8(out).expect("UTF-8")
 }
 
@@ -98,10 +107,7 @@ fn stuck_workers() -> Profile {
 
 #[test]
 fn what_never_came_back() {
-    let options = ReportOptions {
-        limit: 10,
-        color: false,
-    };
+    let options = options(10, false);
     let list = |profile: &Profile| {
         let mut out = Vec::new();
         report_stuck(profile, &options, &mut out).expect("a report");
@@ -161,15 +167,7 @@ Quality: 0 events, nothing lost
 #[test]
 fn json_numbers_are_exact() {
     let mut out = Vec::new();
-    report_json(
-        &testing::service(),
-        &ReportOptions {
-            limit: 3,
-            color: false,
-        },
-        &mut out,
-    )
-    .expect("a report");
+    report_json(&testing::service(), &options(3, false), &mut out).expect("a report");
     let json: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
     assert_eq!(json["format"], "asyncprof-report");
     assert_eq!(json["groups"][0]["name"], "demo::handle");

@@ -1,6 +1,6 @@
 //! The tasks of each name: how many, how they ended, and what they did with their time.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use asyncprof_core::profile::TaskKind;
 use asyncprof_core::view::{Activity, Analysis, Kind, Shares};
@@ -19,6 +19,8 @@ pub(crate) struct GroupEntry {
     /// `task`, `root`, `blocking` or `worker`.
     pub(crate) kind: &'static str,
     pub(crate) pid: u32,
+    /// The names of the tasks that spawned these, in alphabetical order; empty where no task did.
+    pub(crate) parents: BTreeSet<String>,
     pub(crate) tasks: u64,
     pub(crate) completed: u64,
     pub(crate) cancelled: u64,
@@ -60,6 +62,7 @@ pub(super) fn groups(analysis: &Analysis<'_>) -> Vec<GroupEntry> {
                     .processes
                     .get(group.process.index())
                     .map_or(0, |process| process.pid),
+                parents: BTreeSet::new(),
                 tasks: 0,
                 completed: 0,
                 cancelled: 0,
@@ -74,6 +77,8 @@ pub(super) fn groups(analysis: &Analysis<'_>) -> Vec<GroupEntry> {
             });
         }
         let entry = &mut entries[index];
+        let parent = group.parent.map(|parent| analysis.group_label(parent));
+        entry.parents.extend(parent);
         entry.tasks += group.tasks;
         entry.completed += group.completed;
         entry.cancelled += group.cancelled;

@@ -26,6 +26,8 @@ type Key = (u32, u64);
 struct Spawn {
     at_ns: u64,
     stack: u32,
+    /// Number of the group of the task that spawned it.
+    parent: Option<u32>,
     /// Events of a poll were seen, though not its start.
     polled: bool,
 }
@@ -109,7 +111,11 @@ impl Aggregator {
         match event.kind {
             Kind::ThreadStart => self.thread_start(ring, at_ns, process_of(event.aux)),
             Kind::Gap => self.gap(ring, at_ns, event.value),
-            Kind::Spawn => self.spawn(key, at_ns, stack),
+            Kind::Spawn => {
+                let spawner = self.threads[ring].polling.last();
+                let parent = spawner.map(|polling| polling.group.group);
+                self.spawn(key, at_ns, stack, parent);
+            }
             // Given to `sample`, by who knows what it stands for.
             Kind::Sample => {}
             Kind::TableSeen => self.table_seen(ring, event.aux, RawStack::new(process, stack)),
@@ -286,14 +292,19 @@ impl Aggregator {
         }
     }
 
-    fn spawn(&mut self, key: Key, at_ns: u64, stack: u32) {
+    fn spawn(&mut self, key: Key, at_ns: u64, stack: u32, parent: Option<u32>) {
         // Memory is given out anew: whoever lived there is gone, even if that was not seen.
         self.end(key, at_ns, Outcome::Freed);
         if self.spawns.len() >= MAX_PENDING_SPAWNS {
             self.spawns.clear();
         }
-        let polled = false;
-        self.spawns.insert(key, Spawn { at_ns, stack, polled });
+        let spawn = Spawn {
+            at_ns,
+            stack,
+            parent,
+            polled: false,
+        };
+        self.spawns.insert(key, spawn);
     }
 
     fn table_seen(&mut self, ring: usize, table: TableId, stack: RawStack) {
@@ -321,6 +332,7 @@ impl Aggregator {
                 process: key.0,
                 table: Some(table),
                 spawn_stack: spawn.map_or(0, |spawn| spawn.stack),
+                parent: spawn.and_then(|spawn| spawn.parent),
             });
             let begun_ns = spawn.map_or(at_ns, |spawn| spawn.at_ns.min(at_ns));
             #[cfg(test)]
@@ -415,6 +427,7 @@ impl Aggregator {
             process: key.0,
             table: None,
             spawn_stack: spawn.stack,
+            parent: spawn.parent,
         });
         let begun_ns = spawn.at_ns.min(at_ns);
         #[cfg(test)]

@@ -32,7 +32,8 @@ pub struct RawGroupId {
     pub group: u32,
 }
 
-/// Tasks of one table that were spawned at one place; or the futures under `block_on` of one process.
+/// Tasks of one table that were spawned at one place by tasks of one group; or the futures under `block_on` of one
+/// process.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RawGroup {
     pub process: u32,
@@ -40,6 +41,8 @@ pub struct RawGroup {
     pub table: Option<TableId>,
     pub is_root: bool,
     pub spawn_stack: RawStack,
+    /// The group of the task that was being polled where the spawn was, if any: one with a lower number.
+    pub parent: Option<RawGroupId>,
     pub polls: Stats,
     pub tasks: u64,
     pub completed: u64,

@@ -16,11 +16,16 @@ pub(super) enum GroupKey {
         process: u32,
         table: Option<TableId>,
         spawn_stack: u32,
+        /// Number of the group of the task that spawned it.
+        parent: Option<u32>,
     },
     Roots {
         process: u32,
     },
 }
+
+/// Beyond this number, groups are no longer told apart by their parents.
+const MAX_GROUPS_BY_PARENT: usize = 1 << 14;
 
 #[derive(Debug, Default)]
 pub(super) struct Tally {
@@ -39,30 +44,60 @@ pub(super) struct Tally {
 impl Tally {
     /// The group of a task that begins, which is counted.
     pub(super) fn enter_group(&mut self, key: GroupKey) -> RawGroupId {
-        let next = self.groups.len() as u32;
-        let (process, table, spawn_stack) = match key {
+        let id = self.group_of(key);
+        self.groups[id.group as usize].tasks += 1;
+        id
+    }
+
+    fn group_of(&mut self, key: GroupKey) -> RawGroupId {
+        if let Some(&id) = self.group_index.get(&key) {
+            return id;
+        }
+        let id = self.find_group(key);
+        self.group_index.insert(key, id);
+        id
+    }
+
+    /// A new group, or a known one that the key means, too: parents must not make groups without end.
+    fn find_group(&mut self, key: GroupKey) -> RawGroupId {
+        let (process, table, number, parent) = match key {
             GroupKey::Tasks {
                 process,
                 table,
                 spawn_stack,
-            } => (process, table, spawn_stack),
-            GroupKey::Roots { process } => (process, None, 0),
+                parent,
+            } => (process, table, spawn_stack, parent),
+            GroupKey::Roots { process } => (process, None, 0, None),
         };
-        let id = *self
-            .group_index
-            .entry(key)
-            .or_insert(RawGroupId { process, group: next });
-        if id.group == next {
-            self.groups.push(RawGroup {
+        let spawn_stack = RawStack::new(process, number);
+        let parent = parent.map(|group| RawGroupId { process, group });
+        // Tasks that spawn their own kind, through whichever others, are one group however deep that goes.
+        let mut above = std::iter::successors(parent, |id| self.groups[id.group as usize].parent);
+        let is_same = |id: &RawGroupId| {
+            let group = &self.groups[id.group as usize];
+            !group.is_root && (group.table, group.spawn_stack) == (table, spawn_stack)
+        };
+        if let Some(recursive) = above.find(is_same) {
+            return recursive;
+        }
+        if parent.is_some() && self.groups.len() >= MAX_GROUPS_BY_PARENT {
+            return self.group_of(GroupKey::Tasks {
                 process,
                 table,
-                is_root: matches!(key, GroupKey::Roots { .. }),
-                spawn_stack: RawStack::new(process, spawn_stack),
-                ..RawGroup::default()
+                spawn_stack: number,
+                parent: None,
             });
         }
-        self.groups[id.group as usize].tasks += 1;
-        id
+        let group = self.groups.len() as u32;
+        self.groups.push(RawGroup {
+            process,
+            table,
+            is_root: matches!(key, GroupKey::Roots { .. }),
+            spawn_stack,
+            parent,
+            ..RawGroup::default()
+        });
+        RawGroupId { process, group }
     }
 
     pub(super) fn table_of(&self, group: RawGroupId) -> Option<TableId> {

@@ -78,6 +78,9 @@ fn tables(sizes: Sizes) -> impl Strategy<Value = Profile> {
             delays,
             ..Profile::empty()
         };
+        for (at, group) in profile.groups.iter_mut().enumerate() {
+            group.parent = group.parent.filter(|parent| parent.index() < at);
+        }
         profile.strings.extend(strings);
         profile.stacks.extend(stacks);
         profile.wakers.extend(wakers);
@@ -180,9 +183,10 @@ fn group(sizes: Sizes) -> impl Strategy<Value = Group> {
         Just(TaskKind::Worker)
     ];
     let ended = any::<(u32, u32, u32, u32)>();
-    let place = (0..sizes.processes, 0..sizes.strings, 0..sizes.stacks);
+    let parent = prop::option::of(0..sizes.groups);
+    let place = (0..sizes.processes, 0..sizes.strings, 0..sizes.stacks, parent);
     (place, kind, ended, stats()).prop_map(
-        |((process, name, spawn_stack), kind, (completed, cancelled, panicked, alive), polls)| {
+        |((process, name, spawn_stack, parent), kind, (completed, cancelled, panicked, alive), polls)| {
             let [completed, cancelled, panicked, alive] =
                 [completed, cancelled, panicked, alive].map(u64::from);
             Group {
@@ -190,6 +194,7 @@ fn group(sizes: Sizes) -> impl Strategy<Value = Group> {
                 name: StringId(name),
                 kind,
                 spawn_stack: StackId(spawn_stack),
+                parent: parent.map(GroupId),
                 polls,
                 tasks: completed + cancelled + panicked + alive,
                 completed,

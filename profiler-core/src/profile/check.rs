@@ -28,6 +28,7 @@ impl Profile {
     ///
     /// - each index is within its table, and index 0 is the empty string, the empty stack, the unknown waker;
     /// - counts of parts are not above the count of the whole, and no total over all rows overflows;
+    /// - a group's parent comes before it;
     /// - windows and histograms ascend, and windows lie within the recording.
     pub fn check(&self) -> Result<(), Inconsistent> {
         ensure(self.strings.first().is_some_and(String::is_empty), || {
@@ -88,6 +89,10 @@ impl Profile {
         within(owner, "process", group.process.index(), self.processes.len())?;
         self.check_string(owner, group.name)?;
         self.check_stack(owner, group.spawn_stack)?;
+        if let Some(parent) = group.parent {
+            // So that whoever follows parents comes to an end.
+            within(owner, "earlier group", parent.index(), at)?;
+        }
         ensure(group.polls.histogram_is_sound(), || {
             format!("group {at} has an unsound histogram")
         })?;

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::profile::arbitrary::profile;
-use crate::profile::{Frame, FrameId, Function, ModuleId, StringId};
+use crate::profile::{Frame, FrameId, Function, Group, GroupId, ModuleId, Process, StringId};
 
 fn bytes_of(profile: &Profile) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -177,4 +177,27 @@ fn the_layout_is_the_documented_one() {
     assert_eq!(bytes[8..12], 1u32.to_le_bytes());
     assert_eq!(bytes[12..20], (bytes.len() as u64 - 24).to_le_bytes());
     assert_eq!(bytes[20..24], crc32fast::hash(&bytes[24..]).to_le_bytes());
+}
+
+#[test]
+fn a_group_that_descends_from_itself_is_refused() {
+    let family = |parents: [Option<u32>; 2]| {
+        let group = |parent: Option<u32>| Group {
+            parent: parent.map(GroupId),
+            ..Group::default()
+        };
+        Profile {
+            processes: vec![Process::default()],
+            groups: parents.map(group).to_vec(),
+            ..Profile::empty()
+        }
+    };
+    family([None, Some(0)]).check().unwrap();
+    for (parents, why) in [
+        ([Some(0), None], "group 0 refers to earlier group 0 of 0"),
+        ([Some(1), Some(0)], "group 0 refers to earlier group 1 of 0"),
+        ([None, Some(1)], "group 1 refers to earlier group 1 of 1"),
+    ] {
+        assert!(error_of(&bytes_of(&family(parents))).contains(why));
+    }
 }

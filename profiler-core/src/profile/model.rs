@@ -179,7 +179,7 @@ pub enum TaskKind {
     Worker,
 }
 
-/// Tasks with the same name and the same spawn stack.
+/// Tasks with the same name, the same spawn stack and the same parent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Group {
     pub process: ProcessId,
@@ -187,6 +187,9 @@ pub struct Group {
     pub kind: TaskKind,
     /// Where the tasks were spawned; the empty stack where the spawn was not seen.
     pub spawn_stack: StackId,
+    /// The group whose tasks spawned these: an earlier one in the table. None if no task did, or it is not known. Tasks
+    /// that spawn their own kind, through whichever others, are one group: its parent is that of the first.
+    pub parent: Option<GroupId>,
     /// Its polls: the running of its tasks, poll by poll.
     pub polls: Stats,
     /// Tasks of this group seen.

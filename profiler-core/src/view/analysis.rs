@@ -4,7 +4,7 @@ use super::activity::Activity;
 use super::category::Category;
 use super::functions::{Call, Functions, NameId, Names, Place};
 use super::kind::{Kind, Rules, decide};
-use super::path::{kind_of_await, kind_of_wake, visible, visible_busy};
+use super::path::{kind_of_await, kind_of_user, kind_of_wake, visible, visible_busy};
 use super::source::{WakeSource, source_of};
 use crate::profile::{GroupId, Profile, Row, StackId, State, TaskKind, Waker, WakerId};
 
@@ -115,7 +115,7 @@ impl<'a> Analysis<'a> {
             return self.await_site(stack);
         };
         let site = &calls[own];
-        let shown = visible_busy(&self.functions, &calls, false);
+        let shown = visible_busy(&self.functions, &calls, false, false);
         let called = shown
             .iter()
             .rev()
@@ -152,7 +152,8 @@ pub struct AwaitSite {
 }
 
 fn activities(profile: &Profile, functions: &Functions, rules: &Rules) -> Vec<Activity> {
-    let mut awaited: Vec<Option<Option<Kind>>> = vec![None; profile.stacks.len()];
+    // Per stack: what the user's rules say, and what the stack tells.
+    let mut told: Vec<Option<[Option<Kind>; 2]>> = vec![None; profile.stacks.len()];
     let woken: Vec<(Option<Kind>, bool)> = profile
         .wakers
         .iter()
@@ -172,12 +173,12 @@ fn activities(profile: &Profile, functions: &Functions, rules: &Rules) -> Vec<Ac
         State::Scheduled => Activity::Scheduled,
         State::Lost => Activity::Lost,
         State::Waiting => {
-            let awaited = *awaited[row.stack.index()].get_or_insert_with(|| {
+            let [user, awaited] = *told[row.stack.index()].get_or_insert_with(|| {
                 let calls: Vec<Call> = functions.stack(profile, row.stack).collect();
-                kind_of_await(profile, functions, rules, &calls)
+                [kind_of_user, kind_of_await].map(|tell| tell(profile, functions, rules, &calls))
             });
             let (woken, by_blocking_task) = woken[row.waker.index()];
-            Activity::Waiting(decide(awaited, woken, by_blocking_task))
+            Activity::Waiting(user.unwrap_or_else(|| decide(awaited, woken, by_blocking_task)))
         }
     };
     profile.rows.iter().map(of_row).collect()

@@ -48,6 +48,7 @@ pub(super) struct Call {
     pub(super) raw: StringId,
     pub(super) category: Category,
     pub(super) place: Option<Place>,
+    pub(super) in_user_rule: bool,
     pub(super) in_await_rule: bool,
     pub(super) in_wake_rule: bool,
 }
@@ -79,6 +80,7 @@ impl Functions {
                         raw: function.name,
                         category: category(&display, file),
                         place: None,
+                        in_user_rule: rules.name_user(&display, raw),
                         in_await_rule: rules.name_await(&display, raw),
                         in_wake_rule: rules.name_wake(&display, raw),
                     }
@@ -95,6 +97,7 @@ impl Functions {
                     raw: StringId::default(),
                     category: unknown_category(profile, frame),
                     place: None,
+                    in_user_rule: false,
                     in_await_rule: false,
                     in_wake_rule: false,
                 });

@@ -4,9 +4,12 @@
 //! decides. A rule may ask for a caller too (`within`), because a oneshot under hyper's client is a wait for
 //! the network while the same oneshot elsewhere is a channel. Where inlining left no telling function, the
 //! stack of whoever woke the task is the second source.
+//!
+//! Rules of the user's come before all that, and read the whole stack: they may name the app's own functions,
+//! wherever on it.
 
 use super::category::is_under;
-use super::kind_table::{AWAITS, WAKES};
+use super::kind_table::{AWAITS, WAKER_CELL, WAKES};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -79,13 +82,14 @@ impl Rule {
 pub struct Named<'a> {
     pub display: &'a str,
     pub raw: &'a str,
-    /// Whether a rule names it; see [`Rules::name_await`]. Others are only looked at as callers.
+    /// Whether a rule of the table in question names it; others are only looked at as callers.
     pub decides: bool,
 }
 
 /// The rules in force, first match first.
 #[derive(Clone, Debug)]
 pub struct Rules {
+    user: Vec<Rule>,
     awaits: Vec<Rule>,
     wakes: Vec<Rule>,
 }
@@ -99,6 +103,7 @@ impl Default for Rules {
                 .collect()
         };
         Rules {
+            user: Vec::new(),
             awaits: rules(AWAITS),
             wakes: rules(WAKES),
         }
@@ -108,18 +113,28 @@ impl Default for Rules {
 impl Rules {
     /// Puts rules of the user's in front of the built-in ones, in the order given.
     pub fn with_user_rules(mut self, rules: impl IntoIterator<Item = Rule>) -> Rules {
-        self.awaits.splice(0..0, rules);
+        self.user.extend(rules);
         self
     }
 
-    /// Whether any await rule is about this function.
+    /// Whether any rule of the user's is about this function.
+    pub fn name_user(&self, display: &str, raw: &str) -> bool {
+        names_any(&self.user, display, raw)
+    }
+
+    /// Whether any built-in await rule is about this function.
     pub fn name_await(&self, display: &str, raw: &str) -> bool {
-        names_any(&self.awaits, display, raw)
+        !is_under(display, WAKER_CELL) && names_any(&self.awaits, display, raw)
     }
 
     /// Whether any wake rule is about this function.
     pub fn name_wake(&self, display: &str, raw: &str) -> bool {
         names_any(&self.wakes, display, raw)
+    }
+
+    /// The kind that the user's rules give to a whole await stack, leaf FIRST.
+    pub fn of_user(&self, leaf_first: &[Named<'_>]) -> Option<Kind> {
+        first_match(&self.user, leaf_first)
     }
 
     /// The kind told by the functions between the app's innermost frame and the leaf, leaf FIRST.
@@ -187,7 +202,7 @@ mod tests {
             .map(|(display, raw)| Named {
                 display,
                 raw,
-                decides: true,
+                decides: Rules::default().name_await(display, raw),
             })
             .collect();
         Rules::default().of_await(&named)
@@ -261,6 +276,28 @@ mod tests {
                 vec!["sqlx_core::pool::inner::PoolInner<DB>::acquire_permit"],
                 Kind::Lock,
             ),
+            (
+                vec![
+                    "flume::async::RecvFut<T>::poll_inner",
+                    "sqlx_core::query::Query<DB,A>::fetch_all",
+                ],
+                Kind::Blocking,
+            ),
+            (
+                vec![
+                    "event_listener::TaskRef::into_task",
+                    "sqlx_core::pool::inner::spawn_maintenance_tasks::{{closure}}",
+                ],
+                Kind::Notify,
+            ),
+            (
+                vec![
+                    "tokio::sync::task::atomic_waker::AtomicWaker::register_by_ref",
+                    sleep,
+                    "bb8::inner::Reaper<M>::run::{{closure}}",
+                ],
+                Kind::Timer,
+            ),
         ] {
             assert_eq!(kind_of(&stack), Some(kind), "{stack:?}");
         }
@@ -269,17 +306,6 @@ mod tests {
             None,
             "an inlined timeout does not say which side it waits for"
         );
-    }
-
-    #[test]
-    fn user_rules_come_first() {
-        let rules = Rules::default().with_user_rules([Rule::new("tokio::time::sleep", "", Kind::Io)]);
-        let sleep = Named {
-            display: "tokio::time::sleep::Sleep::poll",
-            raw: "",
-            decides: true,
-        };
-        assert_eq!(rules.of_await(&[sleep]), Some(Kind::Io));
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! The built-in wait rules: (function, a caller of it or "", kind), first match first. Only data.
 //!
-//! Names follow tokio 1.28 to 1.54, hyper 1.x, hyper-util 0.1, reqwest 0.12/0.13, h2 0.4, sqlx 0.8, deadpool,
-//! bb8 0.9 and redis 0.2x to 1.x.
+//! Seen to hold for tokio 1.54, hyper 1.12, hyper-util 0.1.21, h2 0.4, reqwest 0.13, tonic 0.14, tower 0.5, redis 1.8,
+//! deadpool 0.13, bb8 0.9, sqlx 0.9 (SQLite) and rusqlite 0.40 in blocking tasks; the rest is not checked yet.
 
 use super::kind::Kind::{self, Blocking, Channel, Io, Join, Lock, Notify, Timer, Yield};
 
 type Row = (&'static str, &'static str, Kind);
+
+/// The cell that all of tokio keeps wakers in, timers and sockets too: it tells nothing.
+pub(super) const WAKER_CELL: &str = "tokio::sync::task";
 
 /// What the await stack tells.
 pub(super) const AWAITS: &[Row] = &[
@@ -51,11 +54,12 @@ pub(super) const AWAITS: &[Row] = &[
     ("tokio::sync::oneshot", "tokio_rusqlite", Blocking),
     ("futures_channel", "sqlx_sqlite", Blocking),
     ("flume", "sqlx_sqlite", Blocking),
+    ("flume", "sqlx_core", Blocking),
     // A place in a pool.
     ("tokio::sync", "deadpool", Lock),
     ("tokio::sync", "bb8", Lock),
-    ("event_listener", "sqlx_core::pool", Lock),
-    ("event_listener", "sqlx_core::sync", Lock),
+    // What tells that a pool is closed.
+    ("event_listener", "sqlx_core::pool", Notify),
     ("sqlx_core::pool", "", Lock),
     ("sqlx_core::sync", "", Lock),
     ("deadpool::managed", "", Lock),

@@ -2,7 +2,11 @@
 
 mod activity;
 mod analysis;
+mod builder;
 pub mod category;
+mod continued;
+mod counted;
+mod family;
 mod functions;
 mod groups;
 pub mod kind;
@@ -19,6 +23,7 @@ mod tree_tests;
 pub use activity::{Activity, Shares};
 pub use analysis::{Analysis, AwaitSite};
 pub use category::Category;
+pub use family::GroupBy;
 pub use functions::{NameId, Place};
 pub use groups::name_groups;
 pub use kind::{Kind, Rule, Rules};

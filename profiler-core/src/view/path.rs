@@ -29,23 +29,33 @@ impl Shown {
     }
 }
 
-/// The frames to show of the stack of a thread that was found in a poll, root first.
-pub(super) fn visible_busy(functions: &Functions, calls: &[Call], show_runtime: bool) -> Vec<Shown> {
+/// The frames to show of the stack of a thread that was found in a poll, root first. `in_full`: all that is below the
+/// app's innermost function, for pictures of nothing else.
+pub(super) fn visible_busy(
+    functions: &Functions,
+    calls: &[Call],
+    show_runtime: bool,
+    in_full: bool,
+) -> Vec<Shown> {
     let Some(own) = calls.iter().rposition(|call| call.category == Category::App) else {
         return visible(functions, calls, show_runtime);
     };
     let (app, under_app) = calls.split_at(own + 1);
     let mut shown = visible(functions, app, show_runtime);
-    if show_runtime {
+    if show_runtime || in_full {
         shown.extend(under_app.iter().map(Shown::of));
         return shown;
     }
     let owner = |call: &Call| crate_of(functions.names.text(call.name));
+    // A library's own functions below that which the app calls say little to the app's author.
+    let mut shown_of = None;
     for (at, call) in under_app.iter().enumerate() {
         let is_first = at == 0 || owner(&under_app[at - 1]) != owner(call);
         let is_telling = call.category == Category::Library || owner(call) == "std";
-        if at + 1 == under_app.len() || is_first && is_telling {
+        let is_leaf = at + 1 == under_app.len() && shown_of.as_ref() != Some(&owner(call));
+        if is_leaf || is_first && is_telling {
             shown.push(Shown::of(call));
+            shown_of = Some(owner(call));
         }
     }
     shown
@@ -128,6 +138,24 @@ pub(super) fn kind_of_await(
     rules.of_await(&named)
 }
 
+/// The kind that a rule of the user's gives to a wait, wherever on its stack.
+pub(super) fn kind_of_user(
+    profile: &Profile,
+    functions: &Functions,
+    rules: &Rules,
+    calls: &[Call],
+) -> Option<Kind> {
+    if !calls.iter().any(|call| call.in_user_rule) {
+        return None;
+    }
+    let named: Vec<Named<'_>> = calls
+        .iter()
+        .rev()
+        .map(|call| named(profile, functions, call, call.in_user_rule))
+        .collect();
+    rules.of_user(&named)
+}
+
 /// What the stack of a wake tells about the wait that it ended.
 pub(super) fn kind_of_wake(
     profile: &Profile,
@@ -163,6 +191,7 @@ fn named<'a>(profile: &'a Profile, functions: &'a Functions, call: &Call, decide
 
 #[cfg(test)]
 mod tests {
+    use super::super::kind::Rule;
     use super::super::testing::ProfileBuilder;
     use super::*;
 
@@ -187,7 +216,7 @@ mod tests {
             let profile = builder.build();
             let functions = Functions::of(&profile, &Rules::default());
             let calls: Vec<Call> = functions.stack(&profile, id).collect();
-            let frames = visible_busy(&functions, &calls, false);
+            let frames = visible_busy(&functions, &calls, false, false);
             let name = |frame: &Shown| functions.names.text(frame.name).to_owned();
             frames.iter().map(name).collect::<Vec<_>>()
         };
@@ -319,6 +348,44 @@ mod tests {
             kind(&[&[sender][..], &relay].concat()),
             None,
             "a task's own doing"
+        );
+    }
+
+    #[test]
+    fn rules_of_the_users_see_the_whole_stack() {
+        use super::super::analysis::Analysis;
+        use crate::profile::{State, TaskKind};
+        let kind = |rules: &[Rule]| {
+            let mut builder = ProfileBuilder::new();
+            let group = builder.group("task", TaskKind::Task, 1);
+            let stack = builder.stack(&[
+                "app::handle::{{closure}}",
+                "<app::Db<T> as app::Store>::get::{async_fn#0}",
+                "app::helper::{{closure}}",
+                "<tokio::sync::oneshot::Receiver<T> as core::future::future::Future>::poll",
+            ]);
+            builder.row(group, stack, State::Waiting, 1, 7);
+            let profile = builder.build();
+            let rules = Rules::default().with_user_rules(rules.iter().cloned());
+            let analysis = Analysis::new(&profile, &rules);
+            analysis.rows(false).next().expect("a row").1
+        };
+        let waiting = super::super::Activity::Waiting;
+        assert_eq!(kind(&[]), waiting(Kind::Channel));
+        let of_db = Rule::new("app::Db", "", Kind::Io);
+        assert_eq!(kind(std::slice::from_ref(&of_db)), waiting(Kind::Io));
+        let of_helper = Rule::new("app::helper", "", Kind::Lock);
+        assert_eq!(
+            kind(&[of_db.clone(), of_helper]),
+            waiting(Kind::Lock),
+            "the innermost"
+        );
+        let elsewhere = Rule::new("tokio::sync::oneshot", "app::other", Kind::Lock);
+        let within = Rule::new("tokio::sync::oneshot", "app::handle", Kind::Notify);
+        assert_eq!(kind(&[elsewhere, within]), waiting(Kind::Notify));
+        assert_eq!(
+            kind(&[Rule::new("~as app::Store", "", Kind::Blocking)]),
+            waiting(Kind::Blocking)
         );
     }
 

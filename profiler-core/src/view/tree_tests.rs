@@ -99,6 +99,8 @@ all 2940
         [timer] 1000
     tokio::runtime::task::join::JoinHandle::poll 550
       [blocking] 500
+        [blocking task] app::query 500
+          [running] 500
       [scheduled] 50
     [running] 40
   [root task] app::main 900
@@ -138,7 +140,7 @@ fn everything_with_the_runtime() {
         TreeOptions {
             by: By::Running,
             show_runtime: true,
-            inverted: false,
+            ..Default::default()
         },
     );
     assert!(
@@ -150,7 +152,7 @@ fn everything_with_the_runtime() {
         TreeOptions {
             by: By::Wait,
             show_runtime: true,
-            inverted: false,
+            ..Default::default()
         },
     );
     assert!(text.contains("tokio::runtime::task::raw::poll 1000\n"), "{text}");
@@ -279,6 +281,230 @@ all 3
     assert_eq!(outline(&builder.build(), TreeOptions::default()), expected);
 }
 
+/// A root task that spawns connections, and connections that spawn jobs, from two places.
+fn family() -> Profile {
+    let mut builder = ProfileBuilder::new();
+    let main = builder.group("app::main", TaskKind::Root, 1);
+    let connection = builder.group("app::serve", TaskKind::Task, 2);
+    let job = builder.group("app::job", TaskKind::Task, 6);
+    let stray = builder.group("app::job", TaskKind::Task, 1);
+    let accept = builder.stack(&[
+        "main",
+        "tokio::runtime::runtime::Runtime::block_on",
+        "app::main::{{closure}}",
+    ]);
+    let accept_loop = builder.stack(&[
+        "app::main::{{closure}}",
+        "app::accept::{{closure}}",
+        "tokio::task::spawn",
+    ]);
+    let start = builder.stack(&["app::serve::{{closure}}", "app::start_job", "tokio::task::spawn"]);
+    for (group, spawn_stack, parent) in [(connection, accept_loop, main), (job, start, connection)] {
+        let group = builder.group_mut(group);
+        group.spawn_stack = spawn_stack;
+        group.parent = Some(parent);
+    }
+    builder.group_mut(stray).spawn_stack = start;
+    let nap = builder.stack(&["app::job::{{closure}}", "tokio::time::sleep::Sleep::poll"]);
+    builder.row(main, accept, State::Running, 1, 1);
+    builder.row(connection, Default::default(), State::Running, 2, 10);
+    builder.row(job, nap, State::Waiting, 6, 100);
+    builder.row(stray, nap, State::Waiting, 1, 7);
+    builder.build()
+}
+
+fn grouped(group_by: GroupBy) -> String {
+    outline(
+        &family(),
+        TreeOptions {
+            group_by,
+            ..Default::default()
+        },
+    )
+}
+
+#[test]
+fn tasks_stand_on_what_spawned_them() {
+    let spawn = grouped(GroupBy::Spawn);
+    assert!(
+        spawn.contains("  app::serve 607\n    app::start_job 607\n      app::job 607\n"),
+        "{spawn}"
+    );
+    let expected = "\
+all 628
+  [root task] app::main 621
+    app::accept 620
+      app::serve 620
+        app::start_job 600
+          app::job 600
+            tokio::time::sleep::Sleep::poll 600
+              [timer] 600
+        [running] 20
+    [running] 1
+  app::serve 7
+    app::start_job 7
+      app::job 7
+        tokio::time::sleep::Sleep::poll 7
+          [timer] 7
+";
+    assert_eq!(grouped(GroupBy::Tree), expected);
+}
+
+#[test]
+fn stacks_without_tasks() {
+    let expected = "\
+all 628
+  app::job 607
+    tokio::time::sleep::Sleep::poll 607
+      [timer] 607
+  [running] 20
+  app::main 1
+    [running] 1
+";
+    assert_eq!(grouped(GroupBy::None), expected);
+    let process = grouped(GroupBy::Process);
+    assert!(
+        process.starts_with("all 628\n  app [process 4242] 628\n    app::job 607\n"),
+        "{process}"
+    );
+}
+
+#[test]
+fn a_parent_is_as_long_as_itself() {
+    let profile = family();
+    let group_by = GroupBy::Tree;
+    let tree = CallTree::new(
+        &Analysis::new(&profile, &Rules::default()),
+        &TreeOptions {
+            group_by,
+            ..Default::default()
+        },
+    );
+    let groups = tree.nodes.iter().filter(|node| node.tasks > 0);
+    let mut tasks: Vec<_> = groups
+        .map(|node| (tree.name(node), node.tasks, node.own_ns))
+        .collect();
+    tasks.sort();
+    let expected = [
+        ("[root task] app::main", 1, 1),
+        ("app::job", 1, 7),
+        ("app::job", 6, 600),
+        ("app::serve", 2, 20),
+    ];
+    assert_eq!(tasks, expected);
+}
+
+/// A batch that joins workers, which join helpers; and a walk that joins itself.
+fn joins() -> Profile {
+    let mut builder = ProfileBuilder::new();
+    const JOIN: &str = "<tokio::runtime::task::join::JoinHandle<T> as core::future::future::Future>::poll";
+    let [batch, worker, helper, walk] = ["app::batch", "app::work", "app::help", "app::walk"]
+        .map(|name| builder.group(name, TaskKind::Task, 1));
+    let [in_batch, in_worker, in_walk] = [
+        "app::batch::{{closure}}",
+        "app::work::{{closure}}",
+        "app::walk::{{closure}}",
+    ]
+    .map(|function| builder.stack(&[function, JOIN]));
+    let nap = builder.stack(&["app::help::{{closure}}", "tokio::time::sleep::Sleep::poll"]);
+    let [by_worker, by_helper, by_walk] = [worker, helper, walk].map(|group| {
+        let stack = Default::default();
+        builder.waker(Waker::Task { group, stack })
+    });
+    builder.row(batch, in_batch, State::Waiting, 1, 1000).waker = by_worker;
+    builder.row(worker, in_worker, State::Waiting, 1, 20).waker = by_helper;
+    builder.row(worker, Default::default(), State::Running, 1, 10);
+    builder.row(helper, nap, State::Waiting, 1, 5);
+    builder.row(helper, Default::default(), State::Running, 1, 2);
+    builder.row(walk, in_walk, State::Waiting, 1, 4).waker = by_walk;
+    builder.build()
+}
+
+#[test]
+fn a_wait_goes_on_in_what_the_awaited_task_did() {
+    // Thirds and sevenths: no nanosecond may get lost.
+    let expected = "\
+all 1041
+  app::batch 1000
+    tokio::runtime::task::join::JoinHandle::poll 1000
+      [join] 1000
+        app::work 1000
+          tokio::runtime::task::join::JoinHandle::poll 667
+            [join] 667
+              app::help 667
+                tokio::time::sleep::Sleep::poll 477
+                  [timer] 477
+                [running] 190
+          [running] 333
+  app::work 30
+    tokio::runtime::task::join::JoinHandle::poll 20
+      [join] 20
+        app::help 20
+          tokio::time::sleep::Sleep::poll 15
+            [timer] 15
+          [running] 5
+    [running] 10
+  app::help 7
+    tokio::time::sleep::Sleep::poll 5
+      [timer] 5
+    [running] 2
+  app::walk 4
+    tokio::runtime::task::join::JoinHandle::poll 4
+      [join] 4
+        app::walk (again) 4
+";
+    let by = |group_by, inverted| {
+        let options = TreeOptions {
+            group_by,
+            inverted,
+            ..Default::default()
+        };
+        outline(&joins(), options)
+    };
+    assert_eq!(by(GroupBy::Tree, false), expected);
+    let plain = [
+        by(GroupBy::Task, false),
+        by(GroupBy::Tree, true),
+        by(GroupBy::None, false),
+    ];
+    for plain in plain {
+        assert!(
+            !plain.contains("app::work 1000") && !plain.contains("(again)"),
+            "{plain}"
+        );
+    }
+}
+
+#[test]
+fn only_a_blocking_task_explains_a_wait_for_a_file() {
+    let outline_of = |kind| {
+        let mut builder = ProfileBuilder::new();
+        let reader = builder.group("app::read", TaskKind::Task, 1);
+        let other = builder.group("app::other", kind, 1);
+        let stack = builder.stack(&[
+            "app::read::{{closure}}",
+            "tokio::fs::read::{{closure}}",
+            "<tokio::runtime::task::join::JoinHandle<T> as core::future::future::Future>::poll",
+        ]);
+        let stack_of_wake = Default::default();
+        let waker = builder.waker(Waker::Task {
+            group: other,
+            stack: stack_of_wake,
+        });
+        builder.row(reader, stack, State::Waiting, 1, 9).waker = waker;
+        builder.row(other, Default::default(), State::Running, 1, 3);
+        outline(&builder.build(), TreeOptions::default())
+    };
+    let by_blocking = outline_of(TaskKind::Blocking);
+    assert!(by_blocking.contains("[io] 9\n"), "{by_blocking}");
+    assert!(
+        by_blocking.contains("[blocking task] app::other 9\n"),
+        "{by_blocking}"
+    );
+    let by_task = outline_of(TaskKind::Task);
+    assert!(!by_task.contains("app::other 9\n"), "{by_task}");
+}
+
 #[test]
 fn lines_of_a_frame_are_kept() {
     let profile = service();
@@ -313,7 +539,8 @@ fn deep_stacks_do_not_overflow_ours() {
     assert_eq!(tree.root().stats.total_ns, 7);
 }
 
-const FUNCTIONS: [&str; 8] = [
+const FUNCTIONS: [&str; 9] = [
+    "tokio::runtime::task::join::JoinHandle<T>::poll",
     "tokio::runtime::task::raw::poll",
     "app::a::{{closure}}",
     "app::b::{async_fn#0} @ src/b.rs:3",
@@ -341,6 +568,12 @@ fn any_profile() -> impl Strategy<Value = Profile> {
             .iter()
             .map(|stack| builder.stack(&stack.iter().map(|&at| FUNCTIONS[at]).collect::<Vec<_>>()))
             .collect();
+        // Each spawned the next.
+        for at in 1..4_u32 {
+            let group = builder.group_mut(GroupId(at));
+            group.spawn_stack = stacks[at as usize];
+            group.parent = Some(GroupId(at - 1));
+        }
         let wakers = [
             Default::default(),
             builder.waker(Waker::Task {
@@ -361,10 +594,11 @@ fn any_profile() -> impl Strategy<Value = Profile> {
 
 proptest! {
     #[test]
-    fn widths_add_up(profile in any_profile(), show_runtime: bool, inverted: bool, by in 0..6_usize) {
+    fn widths_add_up(profile in any_profile(), show_runtime: bool, inverted: bool, by in 0..6_usize, group_by in 0..5_usize) {
+        let group_by = [GroupBy::Task, GroupBy::Spawn, GroupBy::Tree, GroupBy::Process, GroupBy::None][group_by];
         let by = [By::Wall, By::Wait, By::Io, By::Sched, By::Cpu, By::Wake][by];
         let analysis = Analysis::new(&profile, &Rules::default());
-        let tree = CallTree::new(&analysis, &TreeOptions { by, show_runtime, inverted });
+        let tree = CallTree::new(&analysis, &TreeOptions { by, show_runtime, inverted, group_by });
         let selected = || analysis.rows(show_runtime).filter(|(row, activity)| by.selects(row, *activity));
         prop_assert_eq!(tree.root().stats.total_ns, selected().map(|(row, _)| row.stats.total_ns).sum::<u64>());
         prop_assert_eq!(tree.root().stats.episodes, selected().map(|(row, _)| row.stats.episodes).sum::<u64>());
@@ -372,6 +606,10 @@ proptest! {
             let below: u64 = node.children.iter().map(|&child| tree.node(child).stats.total_ns).sum();
             prop_assert_eq!(node.stats.total_ns, node.self_ns + below);
             prop_assert_eq!(node.stats.total_ns, node.shares.total_ns());
+            if !inverted && matches!(node.kind, FrameKind::State(_)) && !node.children.is_empty() {
+                prop_assert_eq!(node.self_ns, 0, "a wait goes on to its exact length");
+                prop_assert!(node.children.iter().all(|&child| tree.node(child).is_continued));
+            }
         }
         prop_assert_eq!(tree.walk().count(), tree.nodes.len());
     }

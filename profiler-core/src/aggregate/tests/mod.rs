@@ -6,6 +6,7 @@ mod cases;
 mod causal;
 mod delays;
 mod losses;
+mod parents;
 mod roots;
 mod sim_relays;
 mod simulator;

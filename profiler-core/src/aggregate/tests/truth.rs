@@ -71,18 +71,25 @@ pub(super) fn rows_of(profile: &RawProfile) -> BTreeMap<RowKey, RowTotals> {
     for row in &profile.rows {
         let waker = waker(profile.wakers[row.waker.0 as usize]);
         let key = (group(row.group.group), row.state as u8, row.stack.number, waker);
-        let totals = (row.stats.total_ns, row.stats.episodes, row.open_episodes);
-        assert_eq!(rows.insert(key, totals), None, "two rows of one key");
+        // Groups that only differ in their parents are one here.
+        let totals: &mut RowTotals = rows.entry(key).or_default();
+        totals.0 += row.stats.total_ns;
+        totals.1 += row.stats.episodes;
+        totals.2 += row.open_episodes;
     }
     rows
 }
 
 pub(super) fn counts_of(profile: &RawProfile) -> BTreeMap<Group, TaskCounts> {
-    let counts = |g: &crate::aggregate::RawGroup| [g.tasks, g.completed, g.cancelled, g.panicked];
-    let groups = profile.groups.iter();
-    groups
-        .map(|g| ((g.table, g.spawn_stack.number), counts(g)))
-        .collect()
+    let mut counts: BTreeMap<Group, TaskCounts> = BTreeMap::new();
+    for g in &profile.groups {
+        let sums = counts.entry((g.table, g.spawn_stack.number)).or_default();
+        let of_group = [g.tasks, g.completed, g.cancelled, g.panicked];
+        sums.iter_mut()
+            .zip(of_group)
+            .for_each(|(sum, count)| *sum += count);
+    }
+    counts
 }
 
 /// The stacks to which a wait belongs that a wake-up with this tag ended, ascending, each with its share.

@@ -1,0 +1,75 @@
+//! What is added up in a tree: rows, or delays, each with what follows its stack.
+
+use super::activity::Activity;
+use super::analysis::Analysis;
+use super::tree::{By, TreeOptions};
+use crate::profile::{Delay, GroupId, Row, StackId, State, Stats, WakerId};
+
+/// What is added at the end of one path.
+pub(super) struct Counted<'p> {
+    pub(super) group: GroupId,
+    pub(super) stack: StackId,
+    pub(super) activity: Activity,
+    pub(super) stats: &'p Stats,
+    pub(super) then: Then<'p>,
+}
+
+/// What follows the stack.
+#[derive(Clone, Copy)]
+pub(super) enum Then<'p> {
+    /// The state, and for a wait what the awaited task did.
+    State(&'p Row),
+    WokenBy(WakerId),
+    /// What ran meanwhile, if a task did.
+    Behind(Option<Blocker>),
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Blocker {
+    pub(super) group: GroupId,
+    pub(super) stack: StackId,
+    /// The stack is that of a thread in a poll.
+    pub(super) is_busy: bool,
+}
+
+/// All that these options select.
+pub(super) fn counted<'p>(analysis: &Analysis<'p>, options: &TreeOptions) -> Vec<Counted<'p>> {
+    let by = options.by;
+    if by == By::Delay {
+        return analysis.profile.delays.iter().map(Counted::delay).collect();
+    }
+    let rows = analysis.rows(options.show_runtime);
+    rows.filter(|&(row, activity)| by.selects(row, activity))
+        .map(|(row, activity)| Counted::row(row, activity, by))
+        .collect()
+}
+
+impl<'p> Counted<'p> {
+    fn row(row: &'p Row, activity: Activity, by: By) -> Counted<'p> {
+        Counted {
+            group: row.group,
+            stack: row.stack,
+            activity,
+            stats: &row.stats,
+            then: match by {
+                By::Wake => Then::WokenBy(row.waker),
+                _ => Then::State(row),
+            },
+        }
+    }
+
+    fn delay(delay: &'p Delay) -> Counted<'p> {
+        let blocker = delay.blocker.map(|group| Blocker {
+            group,
+            stack: delay.blocker_stack,
+            is_busy: delay.blocker_state != State::Running,
+        });
+        Counted {
+            group: delay.victim,
+            stack: delay.victim_stack,
+            activity: Activity::Scheduled,
+            stats: &delay.stats,
+            then: Then::Behind(blocker),
+        }
+    }
+}
