@@ -33,7 +33,8 @@ pub(super) struct Tally {
     pub(super) counts: Counts,
     pub(super) groups: Vec<RawGroup>,
     group_index: HashMap<GroupKey, RawGroupId>,
-    longest_polls: HashMap<RawGroupId, BinaryHeap<Reverse<RawLongPoll>>>,
+    /// By process and table: which of them are of interest is known at the end, and by table.
+    longest_polls: HashMap<(u32, Option<TableId>), BinaryHeap<Reverse<RawLongPoll>>>,
     /// Tasks by group and the number of the stack.
     open_waits: BTreeMap<(RawGroupId, u32), u64>,
     /// The longest of them: (ns, where).
@@ -124,7 +125,8 @@ impl Tally {
 
     /// A poll seen from its start to its end.
     pub(super) fn polled(&mut self, poll: RawLongPoll) {
-        let longest = self.longest_polls.entry(poll.group).or_default();
+        let table = (poll.group.process, self.table_of(poll.group));
+        let longest = self.longest_polls.entry(table).or_default();
         if longest.len() < LONGEST_POLLS {
             longest.push(Reverse(poll));
         } else if let Some(mut shortest) = longest.peek_mut()
