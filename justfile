@@ -13,6 +13,15 @@ test *ARGS:
 demo:
     cargo run --release -- demo
 
+# how true the figures are: writes docs/accuracy.md, on an idle machine
+accuracy:
+    ASYNCPROF_ACCURACY_DOC=1 cargo test --release -p asyncprof-cli --test tests -- accuracy_page
+
+# tokio's own tests under the profiler: writes docs/compatibility.md
+compatibility:
+    cargo build --release
+    scripts/tokio-tests.sh
+
 # the lock-free parts, every interleaving
 loom:
     RUSTFLAGS="--cfg loom" cargo test -p asyncprof-core --release --lib --target-dir target/loom loom

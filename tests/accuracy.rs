@@ -20,11 +20,11 @@ macro_rules! in_build {
 }
 
 in_build!(release, Build::of("waits", "release"),
-    sleep current_thread tcp channels locks joins blocking dynfut outcomes threads);
+    sleep current_thread tcp channels locks joins branches blocking dynfut outcomes threads);
 in_build!(lto, Build::of("waits", "lto"),
-    sleep current_thread tcp channels locks joins blocking dynfut outcomes threads);
+    sleep current_thread tcp channels locks joins branches blocking dynfut outcomes threads);
 in_build!(dev, Build::of("waits", "dev"),
-    sleep current_thread tcp channels locks joins blocking dynfut outcomes threads);
+    sleep current_thread tcp channels locks joins branches blocking dynfut outcomes threads);
 
 in_build!(release_without_lines, Build::stripped("release"),
     sleep current_thread tcp channels locks joins blocking dynfut);
@@ -33,6 +33,6 @@ in_build!(lto_without_lines, Build::stripped("lto"),
 in_build!(dev_without_lines, Build::stripped("dev"),
     sleep current_thread tcp channels locks joins blocking dynfut);
 
-in_build!(tokio_1_47, Build::of("tokio-1.47", "release"), sleep tcp channels locks joins blocking);
-in_build!(tokio_1_38, Build::of("tokio-1.38", "release"), sleep tcp channels locks joins blocking);
-in_build!(tokio_1_28, Build::of("tokio-1.28", "release"), sleep tcp channels locks joins blocking);
+in_build!(tokio_1_47, Build::of("tokio-1.47", "release"), sleep tcp channels locks joins branches blocking);
+in_build!(tokio_1_38, Build::of("tokio-1.38", "release"), sleep tcp channels locks joins branches blocking);
+in_build!(tokio_1_28, Build::of("tokio-1.28", "release"), sleep tcp channels locks joins branches blocking);

@@ -4,9 +4,12 @@
 #![allow(unreachable_pub)]
 
 mod accuracy;
+mod accuracy_page;
+mod accuracy_suite;
 mod endings;
 mod families;
 mod help;
+mod limits;
 mod outcomes;
 mod outputs;
 mod processes;
@@ -14,6 +17,7 @@ mod profiles;
 mod programs;
 mod recordings;
 mod rules;
+mod runtimes;
 mod samples;
 mod signals;
 mod support;

@@ -126,6 +126,99 @@ pub fn joins(build: Build) {
     check(build, "joins", &sites, &["joins::time_out", "joins::slow_timer"]);
 }
 
+/// The same where each branch is polled with a waker of its own.
+pub fn branches(build: Build) {
+    let at = |name, kind, stack| site(name, kind, stack).waits_at_most(20);
+    let sites = [
+        at(
+            "branches::nap_one",
+            Timer,
+            "branches::unordered > branches::drain > futures_util::stream::futures_unordered::FuturesUnordered::poll_next > branches::nap_one > branches::nap > tokio::time::sleep",
+        ),
+        at(
+            "branches::nap_two",
+            Timer,
+            "branches::unordered > branches::drain > futures_util::stream::futures_unordered::FuturesUnordered::poll_next > branches::nap_two > branches::nap > tokio::time::sleep",
+        ),
+        at(
+            "branches::receive",
+            Channel,
+            "branches::unordered > branches::drain > futures_util::stream::futures_unordered::FuturesUnordered::poll_next > branches::receive > tokio::sync::oneshot",
+        ),
+        at(
+            "branches::in_order_one",
+            Timer,
+            "branches::ordered > branches::drain > futures_util::stream::futures_ordered::FuturesOrdered::poll_next > branches::in_order_one > branches::nap > tokio::time::sleep",
+        ),
+        at(
+            "branches::in_order_receive",
+            Channel,
+            "branches::ordered > branches::drain > futures_util::stream::futures_ordered::FuturesOrdered::poll_next > branches::in_order_receive > tokio::sync::oneshot",
+        ),
+        at(
+            "branches::read_byte",
+            Io,
+            "branches::buffered > branches::drain > futures_util::stream::futures_unordered::FuturesUnordered::poll_next > branches::read_in_time > tokio::time::timeout::Timeout::poll > branches::read_byte > tokio::io::util",
+        ),
+        at(
+            "branches::one_of_forty",
+            Timer,
+            "branches::forty > futures_util::future::join_all::JoinAll::poll > branches::one_of_forty > branches::nap > tokio::time::sleep",
+        ),
+        at(
+            "branches::inner_nap",
+            Timer,
+            "branches::nested > futures_util::stream::futures_unordered::FuturesUnordered::poll_next > branches::inner_set > futures_util::stream::futures_unordered::FuturesUnordered::poll_next > branches::inner_nap > branches::nap > tokio::time::sleep",
+        ),
+        at(
+            "branches::pair_short",
+            Timer,
+            "branches::pairs > futures_util::stream::futures_unordered::FuturesUnordered::poll_next > branches::pair > branches::pair_short > branches::nap > tokio::time::sleep",
+        ),
+        at(
+            "branches::pair_long",
+            Timer,
+            "branches::pairs > futures_util::stream::futures_unordered::FuturesUnordered::poll_next > branches::pair > branches::pair_long > branches::nap > tokio::time::sleep",
+        ),
+        at(
+            "branches::mapped_nap",
+            Timer,
+            "branches::mapped > branches::drain > tokio_stream::stream_map::StreamMap::poll_next > branches::mapped_nap > branches::nap > tokio::time::sleep",
+        ),
+        at(
+            "branches::mapped_item",
+            Channel,
+            "branches::mapped > branches::drain > tokio_stream::stream_map::StreamMap::poll_next > branches::mapped_item > tokio::sync::mpsc",
+        ),
+        at(
+            "branches::join_next",
+            Join,
+            "branches::joined > branches::join_next > tokio::task::join_set",
+        ),
+        at(
+            "branches::set_child",
+            Timer,
+            "branches::set_child > branches::nap > tokio::time::sleep",
+        ),
+        at(
+            "branches::root_nap_one",
+            Timer,
+            "branches::main > branches::in_the_root_task > branches::drain > futures_util::stream::futures_unordered::FuturesUnordered::poll_next > branches::root_nap_one > branches::nap > tokio::time::sleep",
+        ),
+        at(
+            "branches::root_nap_three",
+            Timer,
+            "branches::main > branches::in_the_root_task > branches::drain > futures_util::stream::futures_unordered::FuturesUnordered::poll_next > branches::root_nap_three > branches::nap > tokio::time::sleep",
+        ),
+    ];
+    check(
+        build,
+        "branches",
+        &sites,
+        &["branches::inner_timeout", "branches::inner_never"],
+    );
+}
+
 pub fn blocking(build: Build) {
     let offload = "blocking::offload_all > blocking::offload > tokio::runtime::task::join";
     let sites = [
@@ -139,16 +232,11 @@ pub fn dynfut(build: Build) {
     let bottom = "dynfut::descend_often > dynfut::descend > dynfut::descend > dynfut::descend > \
                   dynfut::descend > dynfut::descend > dynfut::at_the_bottom > tokio::time::sleep";
     let foreign = "dynfut::wait_for_foreigners > dynfut::foreign_signal > dynfut::ForeignSignal";
+    let relayed = "dynfut::relay_often > dynfut::relayed > dynfut::relayed_nap > tokio::time::sleep";
     let sites = [
         site("dynfut::at_the_bottom", Timer, bottom).waits(20),
         site("dynfut::foreign_signal", Other, foreign).waits(20),
-        // What a future does behind a waker of its own is not seen: the wait is that of the future which made it.
-        site(
-            "dynfut::relayed_nap",
-            Timer,
-            "dynfut::relay_often > dynfut::relayed",
-        )
-        .waits(20),
+        site("dynfut::relayed_nap", Timer, relayed).waits(20),
     ];
     check(build, "dynfut", &sites, &[]);
 }

@@ -32,6 +32,7 @@ fn programs_that_wait() {
         "locks",
         "joins",
         "blocking",
+        "branches",
         "dynfut",
     ] {
         is_the_same_when_recorded("waits", "release", program, &[]);

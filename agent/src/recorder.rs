@@ -76,6 +76,8 @@ pub(crate) struct Thread {
     has_cache: bool,
     /// Set while a waker tap calls the runtime, whose `schedule` is then no wake-up of its own.
     pub(crate) waking: bool,
+    /// Wake-ups of branches that this thread is in: what they wake is woken through them.
+    pub(crate) relays: u8,
     slot: usize,
     /// The innermost task being polled.
     pub(crate) polled: Polled,
@@ -201,6 +203,7 @@ fn enter() -> Option<&'static mut Thread> {
         let place = &raw mut *memory;
         (&raw mut (*place).busy).write(false);
         (&raw mut (*place).waking).write(false);
+        (&raw mut (*place).relays).write(0);
         (&raw mut (*place).slot).write(slot);
         (&raw mut (*place).polled).write(Polled::NONE);
         (&raw mut (*place).clock).write(recorder.region.clock());

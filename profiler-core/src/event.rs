@@ -33,7 +33,7 @@ pub enum Kind {
     PollEnd = 5,
     /// The task being polled gave out a waker. Aux: the registration's tag; value: the await stack.
     Await = 6,
-    /// Aux: the tag of the waker used, 0 if it had none; value: the waking thread's stack.
+    /// Aux: [`wake_aux`] of the tag of the waker used, 0 if it had none; value: the waking thread's stack.
     Wake = 7,
     /// The task was freed or shut down outside of a poll. Aux: an [`Outcome`].
     End = 8,
@@ -49,10 +49,22 @@ pub enum Kind {
     /// What a polling thread was found to do. Aux: a [`Found`]; value: its stack, from the innermost function (its
     /// address plus one, as if it were a call) to the poll. Subject: the ticks that the sample stands for.
     Sample = 13,
+    /// A relay, the waker with which a branch of the task (or root task) is polled, was given out. Subject: the relay;
+    /// aux, value: as for `Await`.
+    RelayAwait = 14,
+    /// A relay was used; until that call returns, the wake-ups on this thread come through it. Aux: as for `Wake`.
+    RelayWake = 15,
+    /// A relay that was given out was dropped, or taken by its wake-up. Subject: the relay; aux: its tag.
+    RelayDrop = 16,
+}
+
+/// The aux of a wake-up: the tag of the waker used, and how many relays' wake-ups it came within.
+pub fn wake_aux(tag: u16, relays: u8) -> u16 {
+    u16::from(relays) << 8 | tag & 0xff
 }
 
 impl Kind {
-    const ALL: [Kind; 13] = [
+    const ALL: [Kind; 16] = [
         Kind::ThreadStart,
         Kind::Gap,
         Kind::Spawn,
@@ -66,6 +78,9 @@ impl Kind {
         Kind::RootEnd,
         Kind::TableSeen,
         Kind::Sample,
+        Kind::RelayAwait,
+        Kind::RelayWake,
+        Kind::RelayDrop,
     ];
 
     fn from_byte(byte: u8) -> Option<Kind> {
@@ -75,7 +90,12 @@ impl Kind {
     /// Length of a record of this kind in words.
     pub const fn words(self) -> usize {
         match self {
-            Kind::ThreadStart | Kind::PollEnd | Kind::End | Kind::RootEnd => 2,
+            Kind::ThreadStart
+            | Kind::PollEnd
+            | Kind::End
+            | Kind::RootEnd
+            | Kind::RelayWake
+            | Kind::RelayDrop => 2,
             _ => MAX_WORDS,
         }
     }
@@ -131,6 +151,11 @@ pub struct Event {
 }
 
 impl Event {
+    /// Of a wake-up: the tag of the waker used, and how many relays' wake-ups it came within. See [`wake_aux`].
+    pub fn tag_and_relays(self) -> (u16, usize) {
+        (self.aux & 0xff, usize::from(self.aux >> 8))
+    }
+
     /// The record's words; only the first [`Kind::words`] of them are to be written.
     #[inline]
     pub fn encode(self) -> [u64; MAX_WORDS] {
@@ -166,7 +191,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn decode_reverses_encode(kind in 1u8..=13, ticks in 0..=TICKS_MASK, subject in 0..=SUBJECT_MASK, aux: u16, value: u64) {
+        fn decode_reverses_encode(kind in 1u8..=16, ticks in 0..=TICKS_MASK, subject in 0..=SUBJECT_MASK, aux: u16, value: u64) {
             let kind = Kind::from_byte(kind).unwrap();
             let event = Event { kind, ticks, subject, aux, value };
             prop_assert_eq!(Event::decode(event.encode()), Some(event));
@@ -174,7 +199,7 @@ mod tests {
 
         #[test]
         fn any_word_decodes_or_is_refused(word: u64) {
-            let known = (1..=13).contains(&(word >> 56));
+            let known = (1..=16).contains(&(word >> 56));
             prop_assert_eq!(Event::kind_of(word).is_some(), known);
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod accuracy;
 pub mod comparison;
+pub mod distribution;
 pub mod fixtures;
 pub mod invariants;
 pub mod observed;

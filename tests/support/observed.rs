@@ -110,6 +110,7 @@ pub fn tasks_named(profile: &Profile, kind: TaskKind, name: &str) -> Group {
     let mut sum = Group::default();
     for group in &profile.groups {
         if group.kind == kind && profile.string(group.name) == name {
+            sum.polls.merge(&group.polls);
             sum.tasks += group.tasks;
             sum.completed += group.completed;
             sum.cancelled += group.cancelled;

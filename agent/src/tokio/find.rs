@@ -8,52 +8,21 @@ use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 
 use asyncprof_core::process_info::{Tap, TaskTable as TaskTableInfo};
-use memchr::memmem::Finder;
 
 use super::arc_wakers::Callees;
+use super::roles::{self, Roles};
 use super::tables::{
-    CloneFn, MAX_WAKER_TABLES, TASK_TABLES, TaskFn, TaskTable, TaskTables, WAKER_TABLES, WakerFn, WakerKind,
-    WakerTable, slot,
+    CloneFn, MAX_RELAY_TABLES, MAX_TOKIO_TABLES, TASK_TABLES, TaskFn, TaskTable, TaskTables, WAKER_TABLES,
+    WakerFn, WakerKind, WakerTable, slot,
 };
 use super::version::Version;
-use super::{task_taps, waker_taps};
-use crate::elf::{ElfFile, Function};
+use super::{task_taps, waker_entries};
+use crate::elf::ElfFile;
 use crate::modules::Module;
 use crate::patch;
 
-/// What a function can be to us; one address can be several (the linker merges equal code).
-mod role {
-    pub(super) const POLL: u16 = 1;
-    pub(super) const SCHEDULE: u16 = 1 << 1;
-    pub(super) const DEALLOC: u16 = 1 << 2;
-    pub(super) const SHUTDOWN: u16 = 1 << 3;
-    /// The four functions of a task's waker, of a parked thread's and of a scheduler's, in table order.
-    pub(super) const TASK_WAKER: [u16; 4] = [1 << 4, 1 << 5, 1 << 6, 1 << 7];
-    pub(super) const PARK_WAKER: [u16; 4] = [1 << 8, 1 << 9, 1 << 10, 1 << 11];
-    pub(super) const ARC_WAKER: [u16; 4] = [1 << 12, 1 << 13, 1 << 14, 1 << 15];
-}
-
-const ROLES: [(&str, u16); 16] = [
-    ("tokio::runtime::task::raw::poll", role::POLL),
-    ("tokio::runtime::task::raw::schedule", role::SCHEDULE),
-    ("tokio::runtime::task::raw::dealloc", role::DEALLOC),
-    ("tokio::runtime::task::raw::shutdown", role::SHUTDOWN),
-    ("tokio::runtime::task::waker::clone_waker", role::TASK_WAKER[0]),
-    ("tokio::runtime::task::waker::wake_by_val", role::TASK_WAKER[1]),
-    ("tokio::runtime::task::waker::wake_by_ref", role::TASK_WAKER[2]),
-    ("tokio::runtime::task::waker::drop_waker", role::TASK_WAKER[3]),
-    ("tokio::runtime::park::clone", role::PARK_WAKER[0]),
-    ("tokio::runtime::park::wake", role::PARK_WAKER[1]),
-    ("tokio::runtime::park::wake_by_ref", role::PARK_WAKER[2]),
-    ("tokio::runtime::park::drop_waker", role::PARK_WAKER[3]),
-    ("tokio::util::wake::clone_arc_raw", role::ARC_WAKER[0]),
-    ("tokio::util::wake::wake_arc_raw", role::ARC_WAKER[1]),
-    ("tokio::util::wake::wake_by_ref_arc_raw", role::ARC_WAKER[2]),
-    ("tokio::util::wake::drop_arc_raw", role::ARC_WAKER[3]),
-];
-
-/// Free low bits in a pointer to what `block_on` parks on: it holds words.
-const ROOT_TAG_MASK: u64 = 7;
+/// Free low bits in a pointer to what `block_on` parks on, or to what any `Arc` holds: it lies beside words.
+const WORD_TAG_MASK: u64 = 7;
 
 /// What was found and is to be patched in one stretch of memory that the loader made read-only.
 #[derive(Default)]
@@ -77,8 +46,9 @@ pub(crate) fn attach(program: &Module, allow_unknown_version: bool) -> Tap {
             )),
         };
     };
-    let roles = roles(&functions, program.bias);
-    if roles.is_empty() {
+    let roles = roles::roles(&functions, program.bias);
+    // Other programs have wakers, too.
+    if !roles.values().any(|role| role & roles::TOKIO != 0) {
         return Tap::NoRuntime;
     }
     // Reads all of the program: not before it is needed.
@@ -121,11 +91,14 @@ pub(crate) fn attach(program: &Module, allow_unknown_version: bool) -> Tap {
                                 build hides tokio's functions"
         ));
     }
-    if !wakers.iter().any(|(_, kind)| *kind == WakerKind::Task) || wakers.len() > MAX_WAKER_TABLES {
+    let of_tokio = wakers
+        .iter()
+        .filter(|(_, kind)| *kind != WakerKind::Relay)
+        .count();
+    if !wakers.iter().any(|(_, kind)| *kind == WakerKind::Task) || of_tokio > MAX_TOKIO_TABLES {
         return refused(format!(
-            "it holds tokio {version} with {} waker tables, and its task waker's could not be \
-                                told; please report this program's build settings",
-            wakers.len()
+            "it holds tokio {version} with {of_tokio} waker tables, and its task waker's could not be \
+                                told; please report this program's build settings"
         ));
     }
     if address_space_is_limited() {
@@ -139,7 +112,7 @@ pub(crate) fn attach(program: &Module, allow_unknown_version: bool) -> Tap {
         Ok(task_tables) => Tap::Tokio {
             version: version.to_string(),
             task_tables,
-            waker_tables: wakers.len() as u32,
+            waker_tables: wakers.len().min(of_tokio + MAX_RELAY_TABLES) as u32,
         },
         Err(error) => refused(format!("its tables could not be made writable: {error}")),
     }
@@ -153,30 +126,6 @@ fn address_space_is_limited() -> bool {
     // SAFETY: `limit` is valid to write to.
     let known = unsafe { libc::getrlimit(libc::RLIMIT_AS, &mut limit) } == 0;
     known && limit.rlim_cur != libc::RLIM_INFINITY
-}
-
-/// The roles of each function of the program, by run-time address.
-fn roles(functions: &[Function<'_>], bias: u64) -> HashMap<u64, u16> {
-    let mut roles = HashMap::new();
-    let crate_name = Finder::new(b"5tokio");
-    for Function { mangled, address, .. } in functions {
-        // Demangling is slow and programs have many symbols: look for the crate's name first.
-        if crate_name.find(mangled).is_none() {
-            continue;
-        }
-        let Some(name) = std::str::from_utf8(mangled)
-            .ok()
-            .and_then(|m| rustc_demangle::try_demangle(m).ok())
-        else {
-            continue;
-        };
-        let name = format!("{name:#}");
-        let path = name.split("::<").next().unwrap_or(&name);
-        if let Some((_, role)) = ROLES.iter().find(|(known, _)| *known == path) {
-            *roles.entry(bias.wrapping_add(*address)).or_default() |= role;
-        }
-    }
-    roles
 }
 
 /// Where constants with pointers in them lie: the part that the loader relocates and then protects; in a program
@@ -198,7 +147,7 @@ fn constant_data(program: &Module) -> Vec<Range<u64>> {
         .collect()
 }
 
-fn scan(range: &Range<u64>, roles: &HashMap<u64, u16>, program: &Module, callees: &Callees<'_>) -> Found {
+fn scan(range: &Range<u64>, roles: &HashMap<u64, Roles>, program: &Module, callees: &Callees<'_>) -> Found {
     // Cheap test before the lookup: within the addresses that have roles at all.
     let (Some(low), Some(high)) = (roles.keys().min().copied(), roles.keys().max().copied()) else {
         return Found::default();
@@ -218,7 +167,7 @@ fn scan(range: &Range<u64>, roles: &HashMap<u64, u16>, program: &Module, callees
             ((range.end - range.start) / 8) as usize,
         )
     };
-    let has = |at: usize, role: u16| {
+    let has = |at: usize, role: Roles| {
         words
             .get(at)
             .and_then(|word| roles.get(word))
@@ -230,10 +179,10 @@ fn scan(range: &Range<u64>, roles: &HashMap<u64, u16>, program: &Module, callees
             continue;
         }
         let address = range.start + at as u64 * 8;
-        let is_task_table = has(at, role::POLL)
-            && has(at + slot::SCHEDULE as usize, role::SCHEDULE)
-            && has(at + slot::DEALLOC as usize, role::DEALLOC)
-            && has(at + slot::SHUTDOWN as usize, role::SHUTDOWN)
+        let is_task_table = has(at, roles::POLL)
+            && has(at + slot::SCHEDULE as usize, roles::SCHEDULE)
+            && has(at + slot::DEALLOC as usize, roles::DEALLOC)
+            && has(at + slot::SHUTDOWN as usize, roles::SHUTDOWN)
             && words
                 .get(at + slot::ID_OFFSET as usize)
                 .is_some_and(|offset| (32..4096).contains(offset) && offset % 8 == 0);
@@ -241,14 +190,19 @@ fn scan(range: &Range<u64>, roles: &HashMap<u64, u16>, program: &Module, callees
             found.task_tables.push(address);
         }
         // One of the four may bear another function's name, if the linker has merged the two.
-        let is_waker_table =
-            |family: [u16; 4]| (0..4).filter(|&i| has(at + i, family[i])).count() >= 3 && has(at, family[0]);
-        if is_waker_table(role::TASK_WAKER) {
+        let is_waker_table = |family: [Roles; 4]| {
+            (0..4).filter(|&i| has(at + i, family[i])).count() >= 3 && has(at, family[0])
+        };
+        if is_waker_table(roles::TASK_WAKER) {
             found.waker_tables.push((address, WakerKind::Task));
-        } else if is_waker_table(role::PARK_WAKER)
-            || is_waker_table(role::ARC_WAKER) && callees.wake_a_scheduler([words[at + 1], words[at + 2]])
-        {
+        } else if is_waker_table(roles::PARK_WAKER) {
             found.waker_tables.push((address, WakerKind::Root));
+        } else if is_waker_table(roles::ARC_WAKER) {
+            if callees.wake_a_scheduler([words[at + 1], words[at + 2]]) {
+                found.waker_tables.push((address, WakerKind::Root));
+            }
+        } else if is_waker_table(roles::RELAY_WAKER) {
+            found.waker_tables.push((address, WakerKind::Relay));
         }
     }
     found
@@ -258,7 +212,7 @@ fn scan(range: &Range<u64>, roles: &HashMap<u64, u16>, program: &Module, callees
 fn install(found: Vec<(Range<u64>, Found)>, version: Version) -> std::io::Result<Vec<TaskTableInfo>> {
     let mut task_tables = Vec::new();
     let mut patches = Vec::new();
-    let mut wakers = 0;
+    let (mut wakers, mut relays) = (0, 0);
     for (range, found) in found {
         let mut words = Vec::new();
         for address in found.task_tables {
@@ -282,20 +236,26 @@ fn install(found: Vec<(Range<u64>, Found)>, version: Version) -> std::io::Result
             ]);
         }
         for (address, kind) in found.waker_tables {
+            if kind == WakerKind::Relay {
+                if relays == MAX_RELAY_TABLES {
+                    continue;
+                }
+                relays += 1;
+            }
             let tag_mask = if kind == WakerKind::Task {
                 version.task_tag_mask()
             } else {
-                ROOT_TAG_MASK
+                WORD_TAG_MASK
             };
             // SAFETY: `scan` has seen a whole waker table here.
             let _ = WAKER_TABLES[wakers].set(unsafe { waker_table(address, kind, tag_mask) });
-            let taps = &waker_taps::TAPS[wakers];
-            words.extend([
-                (address, taps.clone as *const () as u64),
-                (address + 8, taps.wake as *const () as u64),
-                (address + 16, taps.wake_by_ref as *const () as u64),
-                (address + 24, taps.drop as *const () as u64),
-            ]);
+            let entries = waker_entries::of_table(wakers);
+            words.extend(
+                (0..)
+                    .step_by(8)
+                    .zip(entries)
+                    .map(|(at, entry)| (address + at, entry)),
+            );
             wakers += 1;
         }
         patches.push((range, words));

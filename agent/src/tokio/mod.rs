@@ -2,10 +2,12 @@
 
 mod arc_wakers;
 mod find;
+mod roles;
 mod spawn_tap;
 mod tables;
 mod task_taps;
 mod version;
+mod waker_entries;
 mod waker_taps;
 
 pub(crate) use find::attach;

@@ -130,6 +130,9 @@ pub(super) enum WakerKind {
     Task,
     /// The future under `block_on`: the data pointer is the parker's or the scheduler's.
     Root,
+    /// A branch of a task: whoever polls it with a waker of its own (`FuturesUnordered`) passes the wake-up on. The
+    /// data pointer is that of an `Arc`.
+    Relay,
 }
 
 /// A patched waker vtable.
@@ -145,8 +148,11 @@ pub(super) struct WakerTable {
     pub(super) drop: WakerFn,
 }
 
-/// How many waker vtables can be patched: a waker's functions do not tell its table, so each has taps of its own.
-pub(super) const MAX_WAKER_TABLES: usize = 16;
+/// How many waker vtables of tokio's own can be patched, and how many others: there is one for each type of future
+/// in a `FuturesUnordered`, and each may have copies.
+pub(super) const MAX_TOKIO_TABLES: usize = 32;
+pub(super) const MAX_RELAY_TABLES: usize = 992;
+pub(super) const MAX_WAKER_TABLES: usize = MAX_TOKIO_TABLES + MAX_RELAY_TABLES;
 
 pub(super) static WAKER_TABLES: [OnceLock<WakerTable>; MAX_WAKER_TABLES] =
     [const { OnceLock::new() }; MAX_WAKER_TABLES];

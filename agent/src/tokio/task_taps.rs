@@ -101,7 +101,11 @@ pub(super) unsafe extern "C-unwind" fn poll(_task: u64) {
 unsafe extern "C-unwind" fn poll_tap(task: u64, sp: u64, bp: u64) {
     // SAFETY: tokio calls with a live task.
     let table = unsafe { table_of(task) };
-    let Some(thread) = recorder::current() else {
+    // One that was shut down while it was queued has ended, and told so: this poll only lets go of it.
+    //
+    // SAFETY: as above.
+    let has_ended = unsafe { state_of(task) }.load(Ordering::Relaxed) & state::COMPLETE != 0;
+    let Some(thread) = recorder::current().filter(|_| !has_ended) else {
         // SAFETY: the call that tokio meant to make.
         return unsafe { (table.poll)(task) };
     };

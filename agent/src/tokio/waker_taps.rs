@@ -4,77 +4,32 @@
 //! poll tap is the await stack. The clone carries a number (a tag) in the free low bits of its data pointer, so
 //! that the wake-up tells which registration it came from. Tags are masked before the originals see them. A
 //! tagged waker may outlive the recording, so these taps stay for as long as the process lives.
+//!
+//! A *relay* is the waker of a branch: what `FuturesUnordered` and the like poll their children with. A clone of it
+//! is a registration of the branch, and its wake-up calls, within itself, the task's.
 
-use std::arch::naked_asm;
+use asyncprof_core::event::{Kind, wake_aux};
 
-use asyncprof_core::event::Kind;
-
-use super::tables::{CloneFn, Pair, WAKER_TABLES, WakerFn, WakerKind, WakerTable};
+use super::tables::{Pair, WAKER_TABLES, WakerFn, WakerKind, WakerTable};
 use super::task_taps::{is_notified_or_complete, note_end};
+use super::waker_entries;
 use crate::recorder;
 use crate::unwind::Entry;
 
-/// The four taps of waker table number `N`.
-pub(super) struct Taps {
-    pub(super) clone: CloneFn,
-    pub(super) wake: WakerFn,
-    pub(super) wake_by_ref: WakerFn,
-    pub(super) drop: WakerFn,
-}
-
-/// The taps of each waker table.
-pub(super) static TAPS: [Taps; super::tables::MAX_WAKER_TABLES] = [
-    taps::<0>(),
-    taps::<1>(),
-    taps::<2>(),
-    taps::<3>(),
-    taps::<4>(),
-    taps::<5>(),
-    taps::<6>(),
-    taps::<7>(),
-    taps::<8>(),
-    taps::<9>(),
-    taps::<10>(),
-    taps::<11>(),
-    taps::<12>(),
-    taps::<13>(),
-    taps::<14>(),
-    taps::<15>(),
-];
-
-const fn taps<const N: usize>() -> Taps {
-    Taps {
-        clone: clone::<N>,
-        wake: wake::<N>,
-        wake_by_ref: wake_by_ref::<N>,
-        drop: drop::<N>,
-    }
-}
-
-#[unsafe(naked)]
-unsafe extern "C-unwind" fn clone<const N: usize>(_data: u64) -> Pair {
-    naked_asm!("mov rsi, rsp", "mov rdx, rbp", "mov ecx, {n}", "jmp {tap}", n = const N, tap = sym clone_tap)
-}
-
-#[unsafe(naked)]
-unsafe extern "C-unwind" fn wake<const N: usize>(_data: u64) {
-    naked_asm!("mov rsi, rsp", "mov rdx, rbp", "mov ecx, {n}", "jmp {tap}", n = const N, tap = sym wake_tap)
-}
-
-#[unsafe(naked)]
-unsafe extern "C-unwind" fn wake_by_ref<const N: usize>(_data: u64) {
-    naked_asm!("mov rsi, rsp", "mov rdx, rbp", "mov ecx, {n}", "jmp {tap}", n = const N, tap = sym wake_by_ref_tap)
-}
-
-unsafe extern "C-unwind" fn drop<const N: usize>(data: u64) {
-    let table = table(N);
+pub(super) unsafe extern "C-unwind" fn drop_tap(data: u64, _sp: u64, _bp: u64, n: usize) {
+    let table = table(n);
     let bare = data & !table.tag_mask;
-    // The waker of `block_on` itself has no tag; letting go of it is the end.
-    if table.kind == WakerKind::Root
-        && bare == data
+    let tag = (data & table.tag_mask) as u16;
+    let kind = match table.kind {
+        // The waker of `block_on` itself has no tag; letting go of it is the end.
+        WakerKind::Root => (tag == 0).then_some(Kind::RootEnd),
+        WakerKind::Relay => (tag != 0).then_some(Kind::RelayDrop),
+        WakerKind::Task => None,
+    };
+    if let Some(kind) = kind
         && let Some(thread) = recorder::current()
     {
-        thread.write(Kind::RootEnd, bare, 0, 0);
+        thread.write(kind, bare, tag, 0);
     }
     // SAFETY: the call that was meant, with the pointer that was meant.
     unsafe { (table.drop)(bare) }
@@ -88,7 +43,7 @@ fn table(n: usize) -> &'static WakerTable {
     }
 }
 
-unsafe extern "C-unwind" fn clone_tap(data: u64, sp: u64, bp: u64, n: usize) -> Pair {
+pub(super) unsafe extern "C-unwind" fn clone_tap(data: u64, sp: u64, bp: u64, n: usize) -> Pair {
     let table = table(n);
     let bare = data & !table.tag_mask;
     // SAFETY: the call that was meant, with the pointer that was meant.
@@ -100,6 +55,8 @@ unsafe extern "C-unwind" fn clone_tap(data: u64, sp: u64, bp: u64, n: usize) -> 
             WakerKind::Task => (thread.polled.task == bare).then_some(Kind::Await),
             // Only `block_on` hands out untagged ones.
             WakerKind::Root => (tag == 0).then_some(Kind::RootAwait),
+            // As for `Root`: a branch is polled with the untagged one.
+            WakerKind::Relay => (tag == 0).then_some(Kind::RelayAwait),
         };
         if let Some(kind) = await_kind {
             thread.registrations = thread.registrations.wrapping_add(1);
@@ -125,10 +82,10 @@ fn is_equal_table(table: &WakerTable, vtable: u64) -> bool {
 
 #[cold]
 fn is_copy(table: &WakerTable, vtable: u64) -> bool {
-    let mut known = WAKER_TABLES.iter().map_while(|other| other.get());
-    known.any(|other| {
-        other.address == vtable && other.kind == table.kind && other.clone as usize == table.clone as usize
-    })
+    // SAFETY: the table of a waker; its first word is what it clones by.
+    let clone = unsafe { *(vtable as *const u64) };
+    let other = waker_entries::table_of_clone(clone).and_then(|n| WAKER_TABLES.get(n)?.get());
+    other.is_some_and(|other| other.kind == table.kind && other.clone as usize == table.clone as usize)
 }
 
 /// Notes a wake-up, then calls the original on the bare pointer.
@@ -140,21 +97,20 @@ unsafe fn note_and_wake(table: &WakerTable, original: WakerFn, data: u64, entry:
     let bare = data & !table.tag_mask;
     let tag = (data & table.tag_mask) as u16;
     let kind = match table.kind {
+        // SAFETY: a waker of a task keeps it alive; and the caller's promise.
+        WakerKind::Task if unsafe { is_notified_or_complete(bare) } => return unsafe { original(bare) },
         WakerKind::Task => Kind::Wake,
         WakerKind::Root => Kind::RootWake,
+        // SAFETY: the caller's promise.
+        WakerKind::Relay => return unsafe { note_and_relay(table, original, bare, tag) },
     };
-    // SAFETY: a waker of a task keeps it alive.
-    if table.kind == WakerKind::Task && unsafe { is_notified_or_complete(bare) } {
-        // SAFETY: the call that was meant, with the pointer that was meant.
-        return unsafe { original(bare) };
-    }
     let Some(thread) = recorder::current() else {
-        // SAFETY: as above.
+        // SAFETY: the call that was meant, with the pointer that was meant.
         return unsafe { original(bare) };
     };
     note_end(&mut thread.polled);
     let stack = thread.stack(entry);
-    thread.write(kind, bare, tag, stack);
+    thread.write(kind, bare, wake_aux(tag, thread.relays), stack);
     thread.waking = true;
     // SAFETY: as above.
     unsafe { original(bare) };
@@ -163,13 +119,41 @@ unsafe fn note_and_wake(table: &WakerTable, original: WakerFn, data: u64, entry:
     }
 }
 
-unsafe extern "C-unwind" fn wake_tap(data: u64, sp: u64, bp: u64, n: usize) {
+/// A branch is woken: what that wakes in its turn, within this call, is woken through it.
+///
+/// # Safety
+/// `bare` is the data pointer of a relay, and `original` a function of its table.
+unsafe fn note_and_relay(table: &WakerTable, original: WakerFn, bare: u64, tag: u16) {
+    /// Any program's code is called, so it may panic.
+    struct Outer(u8);
+    impl Drop for Outer {
+        fn drop(&mut self) {
+            if let Some(thread) = recorder::current() {
+                thread.relays = self.0;
+            }
+        }
+    }
+    let _outer = recorder::current().map(|thread| {
+        let outer = Outer(thread.relays);
+        thread.write(Kind::RelayWake, bare, wake_aux(tag, thread.relays), 0);
+        // `wake` takes the waker.
+        if tag != 0 && original as usize == table.wake as usize {
+            thread.write(Kind::RelayDrop, bare, tag, 0);
+        }
+        thread.relays = thread.relays.saturating_add(1);
+        outer
+    });
+    // SAFETY: the call that was meant, with the pointer that was meant.
+    unsafe { original(bare) }
+}
+
+pub(super) unsafe extern "C-unwind" fn wake_tap(data: u64, sp: u64, bp: u64, n: usize) {
     let table = table(n);
     // SAFETY: called in place of this table's `wake`.
     unsafe { note_and_wake(table, table.wake, data, Entry { sp, bp }) }
 }
 
-unsafe extern "C-unwind" fn wake_by_ref_tap(data: u64, sp: u64, bp: u64, n: usize) {
+pub(super) unsafe extern "C-unwind" fn wake_by_ref_tap(data: u64, sp: u64, bp: u64, n: usize) {
     let table = table(n);
     // SAFETY: called in place of this table's `wake_by_ref`.
     unsafe { note_and_wake(table, table.wake_by_ref, data, Entry { sp, bp }) }

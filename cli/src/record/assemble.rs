@@ -11,7 +11,7 @@ use asyncprof_core::profile::{
 use asyncprof_core::region::Region;
 
 use super::delays::delays;
-use super::merge::merge_equal;
+use super::merge::{merge_equal, merge_roots};
 use super::parents::complete_parents;
 use super::sampler::Recorded;
 use super::task_kinds::task_kinds;
@@ -52,6 +52,7 @@ pub(super) fn assemble(recorded: Recorded, region: &Region, circumstances: Circu
     let tables: Vec<_> = recorded.raw.groups.iter().map(|group| group.table).collect();
     merge_equal(&mut profile, &tables);
     asyncprof_core::view::name_groups(&mut profile);
+    merge_roots(&mut profile);
     profile
 }
 

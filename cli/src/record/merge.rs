@@ -7,7 +7,7 @@ use std::hash::Hash;
 use asyncprof_core::aggregate::TableId;
 use asyncprof_core::profile::{
     Frame, FrameId, Function, Group, GroupId, ModuleId, OpenWait, ProcessId, Profile, Row, StackId, State,
-    Stats, TaskKind, Waker, WakerId,
+    Stats, StringId, TaskKind, Waker, WakerId,
 };
 
 use super::delays::merge_delays;
@@ -30,8 +30,38 @@ pub(super) fn merge_equal(profile: &mut Profile, tables: &[Option<TableId>]) {
 
     let (groups, group_ids) = merge_groups(&profile.groups, tables, stack_of);
     profile.groups = groups;
-    let group_of = |group: GroupId| GroupId(group_ids[group.index()]);
+    renumber(profile, &group_ids, stack_of);
+}
 
+/// Merges root tasks of one name: only their first await told them apart. To be called when groups have names.
+pub(super) fn merge_roots(profile: &mut Profile) {
+    let mut index = HashMap::<(ProcessId, StringId), u32>::new();
+    let mut distinct: Vec<Group> = Vec::new();
+    let mut numbers = Vec::with_capacity(profile.groups.len());
+    for group in &profile.groups {
+        let next = distinct.len() as u32;
+        let number = match group.kind {
+            TaskKind::Root => *index.entry((group.process, group.name)).or_insert(next),
+            _ => next,
+        };
+        if number == next {
+            distinct.push(group.clone());
+        } else {
+            distinct[number as usize].tasks += group.tasks;
+            distinct[number as usize].polls.merge(&group.polls);
+        }
+        numbers.push(number);
+    }
+    for group in &mut distinct {
+        group.parent = group.parent.map(|parent| GroupId(numbers[parent.index()]));
+    }
+    profile.groups = distinct;
+    renumber(profile, &numbers, |stack| stack);
+}
+
+/// Makes all refer to the new groups and stacks, and merges what is equal then.
+fn renumber(profile: &mut Profile, group_ids: &[u32], stack_of: impl Fn(StackId) -> StackId) {
+    let group_of = |group: GroupId| GroupId(group_ids[group.index()]);
     let wakers = profile.wakers.iter().map(|waker| match *waker {
         Waker::Unknown => Waker::Unknown,
         Waker::Task { group, stack } => Waker::Task {
@@ -249,7 +279,7 @@ fn merge_windows(a: &[(u32, u64)], b: &[(u32, u64)]) -> Vec<(u32, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use asyncprof_core::profile::{Meta, Process, StringId};
+    use asyncprof_core::profile::{Meta, Process};
 
     fn named(line: u32, address: u64) -> Frame {
         let function = Function {

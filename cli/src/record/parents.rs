@@ -11,7 +11,8 @@ pub(super) fn complete_parents(profile: &mut Profile) {
     let mut roots: HashMap<ProcessId, GroupId> = HashMap::new();
     for (at, group) in profile.groups.iter().enumerate() {
         if group.kind == TaskKind::Root {
-            roots.insert(group.process, GroupId(at as u32));
+            // Of several, the one that was heard of first.
+            roots.entry(group.process).or_insert(GroupId(at as u32));
         }
     }
     let parents: Vec<Option<GroupId>> = profile

@@ -31,6 +31,8 @@ const GONE_AFTER_NS: u64 = 60_000_000_000;
 
 /// Events given to the aggregator before the rings are drained again: a few milliseconds of work.
 const FEED_CHUNK: usize = 1 << 14;
+/// Rings are not drained meanwhile if so many events are held: some 40 MB.
+const MOST_HELD: usize = 3 << 18;
 
 /// Samples of blocked threads, and how often threads are looked at.
 #[derive(Clone, Debug)]
@@ -253,13 +255,22 @@ impl State {
     }
 
     /// Gives the aggregator all events up to `until`. Goes on draining meanwhile: the rings must not fill up while
-    /// a burst is being worked off.
+    /// a burst is being worked off. If it is too much for our memory, they must.
     fn feed(&mut self, until: u64) {
         loop {
             // Stable, so that a ring's events of one instant keep their order; runs of sorted rings merge fast.
             self.held.sort_by_key(|&(ticks, _, _)| ticks);
             let settled = self.held.partition_point(|&(ticks, _, _)| ticks <= until);
-            for (ticks, ring, event) in self.held.drain(..settled.min(FEED_CHUNK)) {
+            if settled == 0 {
+                return;
+            }
+            let unsettled = self.held.split_off(settled);
+            let settled = std::mem::replace(&mut self.held, unsettled);
+            for (given, (ticks, ring, event)) in settled.into_iter().enumerate() {
+                if given % FEED_CHUNK == FEED_CHUNK - 1 && self.held.len() < MOST_HELD {
+                    self.drain();
+                    self.find_processes();
+                }
                 let live = &self.live;
                 let process_of = |slot: u16| {
                     live.get(&usize::from(slot))
@@ -278,11 +289,6 @@ impl State {
                 }
                 self.aggregator.event(ring, at_ns, event, process_of);
             }
-            if settled <= FEED_CHUNK {
-                return;
-            }
-            self.drain();
-            self.find_processes();
         }
     }
 

@@ -287,6 +287,8 @@ fn frame_text(analysis: &Analysis<'_>, tree: &CallTree, node: &Node) -> FrameTex
         details.push(format!(
             "{each} of each wait, in the proportions of all such tasks"
         ));
+    } else if matches!(node.kind, FrameKind::State(Activity::OnCpu | Activity::Blocked)) {
+        details.push(units::counted(stats.episodes, "sample"));
     } else {
         details.push(units::counted(stats.episodes, "episode"));
         details.push(format!("mean {}", units::duration(stats.mean_ns())));
@@ -314,6 +316,11 @@ fn frame_text(analysis: &Analysis<'_>, tree: &CallTree, node: &Node) -> FrameTex
         details.remove(0);
     }
     let (fill, strong) = match node.kind {
+        FrameKind::State(activity @ (Activity::OnCpu | Activity::Blocked)) if waits.is_none() => {
+            // Its episodes are samples: their length says nothing.
+            label = format!("{name} {}", units::duration(stats.total_ns));
+            (palette::of_activity(activity), true)
+        }
         FrameKind::State(activity) => {
             let episodes = waits.unwrap_or(stats.episodes);
             let mean = units::duration(stats.total_ns.checked_div(episodes).unwrap_or(0));

@@ -8,7 +8,7 @@ use asyncprof_core::view::{Activity, Analysis, Rules};
 use super::delays::{delay_rows, noticeable};
 use super::flamegraph::NO_TASK;
 use super::quality::quality;
-use super::report_data::{PollEntry, Report, WaitEntry};
+use super::report_data::{EpisodeNumbers, PollEntry, Report, StateEntry, WaitEntry};
 use super::table::{Cell, bar, left, lines, right};
 use super::tasks::group_rows;
 use super::wakes::wake_rows;
@@ -152,40 +152,67 @@ fn header(report: &Report) -> String {
     )
 }
 
+/// Running, scheduled, waiting; and what running and waiting are made of.
 fn states(report: &Report) -> Vec<Vec<Cell>> {
     let total = report.task_time_ns;
-    let line = |name: String, ns: u64, color: Option<u8>| {
+    let line = |name: &str, ns: u64, color: Option<u8>| {
         let paint = |cell: Cell| color.into_iter().fold(cell, Cell::colored);
         let figures = [right(units::duration(ns)), right(units::percent(ns, total))];
         [paint(left(name))]
             .into_iter()
             .chain(figures)
             .chain([paint(left(bar(ns, total, BAR_WIDTH)))])
-            .collect()
+            .collect::<Vec<Cell>>()
     };
-    let (mut rows, mut wait_at): (Vec<Vec<Cell>>, Option<usize>) = (Vec::new(), None);
-    let mut waits: Vec<_> = report
-        .states
-        .iter()
-        .filter(|state| state.kind.is_some())
-        .collect();
-    waits.sort_by_key(|state| std::cmp::Reverse(state.episodes.total_ns));
-    let waiting_ns = waits.iter().map(|state| state.episodes.total_ns).sum();
-    let others = report.states.iter().filter(|state| state.kind.is_none());
-    for state in others.chain(waits) {
-        let color = Some(palette::ansi(state.activity));
-        let (numbers, mut name) = (&state.episodes, state.activity.name().to_owned());
-        if matches!(state.activity, Activity::Waiting(_)) {
-            wait_at.get_or_insert_with(|| {
-                rows.push(line("waiting".to_owned(), waiting_ns, None));
-                rows.len()
-            });
-            name = format!("  {name}");
+    let episodes = |numbers: &EpisodeNumbers| {
+        [
+            right(format!("{} ×", units::count(numbers.episodes))),
+            right(units::duration(numbers.mean_ns)),
+            left(format!("p99 {}", units::duration(numbers.p99_ns))),
+        ]
+    };
+    let sum = |states: &[&StateEntry]| states.iter().map(|state| state.episodes.total_ns).sum();
+    let of = |wanted: fn(Activity) -> bool| {
+        let states = report.states.iter().filter(|state| wanted(state.activity));
+        states.collect::<Vec<&StateEntry>>()
+    };
+    let mut rows = Vec::new();
+    let running = of(Activity::is_running);
+    if !running.is_empty() {
+        let mut row = line("running", sum(&running), None);
+        if report.polls.episodes > 0 {
+            row.extend(episodes(&report.polls));
         }
-        let mut row: Vec<Cell> = line(name, numbers.total_ns, color);
-        row.push(right(format!("{} ×", units::count(numbers.episodes))));
-        row.push(right(units::duration(numbers.mean_ns)));
-        row.push(left(format!("p99 {}", units::duration(numbers.p99_ns))));
+        rows.push(row);
+    }
+    let is_split = running.iter().any(|state| state.activity != Activity::Running);
+    for state in running.into_iter().filter(|_| is_split) {
+        let name = match state.activity {
+            Activity::Running => "  not sampled",
+            activity => &format!("  {}", activity.name()),
+        };
+        let color = Some(palette::ansi(state.activity));
+        rows.push(line(name, state.episodes.total_ns, color));
+    }
+    for state in of(|activity| matches!(activity, Activity::Scheduled | Activity::Lost)) {
+        let color = Some(palette::ansi(state.activity));
+        let mut row = line(state.activity.name(), state.episodes.total_ns, color);
+        row.extend(episodes(&state.episodes));
+        rows.push(row);
+    }
+    let mut waits = of(|activity| matches!(activity, Activity::Waiting(_)));
+    waits.sort_by_key(|state| std::cmp::Reverse(state.episodes.total_ns));
+    if !waits.is_empty() {
+        rows.push(line("waiting", sum(&waits), None));
+    }
+    for state in waits {
+        let color = Some(palette::ansi(state.activity));
+        let mut row = line(
+            &format!("  {}", state.activity.name()),
+            state.episodes.total_ns,
+            color,
+        );
+        row.extend(episodes(&state.episodes));
         rows.push(row);
     }
     rows

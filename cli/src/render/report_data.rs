@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use asyncprof_core::profile::{Quality, Stats, TaskKind};
+use asyncprof_core::profile::{Profile, Quality, Stats, TaskKind};
 use asyncprof_core::view::{Activity, Analysis, AwaitSite, Kind};
 use serde::Serialize;
 
@@ -27,6 +27,8 @@ pub(crate) struct Report {
     /// The lives of all tasks added up; the states below add up to it.
     pub(crate) task_time_ns: u64,
     pub(crate) states: Vec<StateEntry>,
+    /// All polls: what the states `on-cpu`, `blocked` and `running` are made of.
+    pub(crate) polls: EpisodeNumbers,
     /// Most time first, at most `limit`.
     pub(crate) groups: Vec<GroupEntry>,
     pub(crate) groups_total: usize,
@@ -59,7 +61,8 @@ pub(crate) struct ProcessEntry {
 
 #[derive(Debug, Serialize)]
 pub(crate) struct StateEntry {
-    /// `running`, `scheduled`, `waiting` or `lost`.
+    /// `on-cpu`, `blocked`, `running` (not known in which of these ways), `scheduled`, `waiting` or `lost`. Of the first
+    /// two the episodes are samples.
     pub(crate) state: &'static str,
     /// Of a wait: `io`, `timer`, `lock`, `channel`, `join`, `blocking`, `notify`, `yield`, `other`.
     pub(crate) kind: Option<Kind>,
@@ -139,6 +142,7 @@ impl Report {
                 .iter()
                 .fold(0, |sum, state| sum.saturating_add(state.episodes.total_ns)),
             states,
+            polls: polls(profile),
             groups,
             groups_total,
             waits,
@@ -188,6 +192,16 @@ fn states(analysis: &Analysis<'_>) -> Vec<StateEntry> {
         .filter(|(_, stats)| stats.episodes > 0)
         .map(entry)
         .collect()
+}
+
+fn polls(profile: &Profile) -> EpisodeNumbers {
+    let mut polls = Stats::default();
+    let groups = profile
+        .groups
+        .iter()
+        .filter(|group| group.kind != TaskKind::Worker);
+    groups.for_each(|group| polls.merge(&group.polls));
+    EpisodeNumbers::of(&polls)
 }
 
 fn waits(analysis: &Analysis<'_>) -> Vec<WaitEntry> {

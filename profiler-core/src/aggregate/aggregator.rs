@@ -6,6 +6,7 @@ use super::delays::{Deed, Delays, PastPolls, Victim};
 use super::losses::Losses;
 use super::raw::{Counts, RawGroupId, RawProfile, RawStack, TableId};
 use super::registrations::Registration;
+use super::relays::{Chain, Owner, Relays};
 use super::root::Root;
 use super::rows::{MAX_NS, RawWaker, RawWakerId};
 use super::tally::{GroupKey, Tally};
@@ -38,6 +39,7 @@ pub struct Aggregator {
     tasks: HashMap<Key, Task>,
     roots: HashMap<Key, Root>,
     spawns: HashMap<Key, Spawn>,
+    relays: Relays,
     threads: Vec<Thread>,
     /// By process.
     losses: HashMap<u32, Losses>,
@@ -57,6 +59,11 @@ impl Aggregator {
     /// Tasks alive now.
     pub fn tasks_alive(&self) -> usize {
         self.tasks.len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn relays_known(&self) -> usize {
+        self.relays.len()
     }
 
     pub fn counts(&self) -> Counts {
@@ -124,9 +131,9 @@ impl Aggregator {
             Kind::Wake => {
                 let waker = self.waker(ring, stack);
                 if let Some(task) = self.tasks.get_mut(&key) {
-                    let tag = event.aux;
+                    let wake = wake(event, waker, &self.threads[ring].waking, task.owner(key));
                     task.face(&mut self.tally, self.losses.get(&process), at_ns);
-                    task.woken(&mut self.tally, at_ns, Wake { tag, waker });
+                    task.woken(&mut self.tally, at_ns, wake);
                 }
             }
             Kind::End => {
@@ -143,7 +150,10 @@ impl Aggregator {
                     former.left(tally);
                 }
                 let root = self.roots.entry(key).or_insert_with(|| {
-                    let group = tally.enter_group(GroupKey::Roots { process });
+                    let group = tally.enter_group(GroupKey::Roots {
+                        process,
+                        first_stack: stack,
+                    });
                     #[cfg(test)]
                     tally.rows.probe.begun(group, at_ns);
                     Root::first_seen(group, ring, at_ns)
@@ -151,15 +161,23 @@ impl Aggregator {
                 let tag = event.aux;
                 root.face(&mut self.tally, self.losses.get(&process), at_ns);
                 root.registered(&mut self.tally, at_ns, Registration { tag, stack });
+                self.threads[ring].root = Some(event.subject);
             }
             Kind::RootWake => {
                 let waker = self.waker(ring, stack);
                 if let Some(root) = self.roots.get_mut(&key) {
-                    let tag = event.aux;
+                    let wake = wake(event, waker, &self.threads[ring].waking, Owner { key, id: 0 });
                     root.face(&mut self.tally, self.losses.get(&process), at_ns);
-                    root.woken(&mut self.tally, at_ns, Wake { tag, waker });
+                    root.woken(&mut self.tally, at_ns, wake);
                 }
             }
+            Kind::RelayAwait => self.branch_registered(ring, key, at_ns, event.aux, stack),
+            Kind::RelayWake => {
+                let (tag, outer) = event.tag_and_relays();
+                let used = self.relays.used(key, tag);
+                self.threads[ring].waking.push(outer, used);
+            }
+            Kind::RelayDrop => self.relays.dropped(key, event.aux),
             Kind::RootEnd => {
                 if let Some(mut root) = self.roots.remove(&key) {
                     root.face(&mut self.tally, self.losses.get(&process), at_ns);
@@ -174,12 +192,19 @@ impl Aggregator {
     pub fn process_ended(&mut self, process: u32, at_ns: u64) {
         let at_ns = at_ns.min(MAX_NS);
         let losses = self.losses.remove(&process);
-        for (_, mut task) in self.tasks.extract_if(|key, _| key.0 == process) {
+        let mut branches = self.relays.left(process);
+        for (key, mut task) in self.tasks.extract_if(|key, _| key.0 == process) {
             task.face(&mut self.tally, losses.as_ref(), at_ns);
+            if let Some(branches) = branches.remove(&task.owner(key)) {
+                task.still_at(branches);
+            }
             task.end(&mut self.tally, at_ns, true);
         }
-        for (_, mut root) in self.roots.extract_if(|key, _| key.0 == process) {
+        for (key, mut root) in self.roots.extract_if(|key, _| key.0 == process) {
             root.face(&mut self.tally, losses.as_ref(), at_ns);
+            if let Some(branches) = branches.remove(&Owner { key, id: 0 }) {
+                root.still_at(branches);
+            }
             root.end(&mut self.tally, at_ns, true);
         }
         self.spawns.retain(|key, _| key.0 != process);
@@ -228,8 +253,11 @@ impl Aggregator {
         {
             root.left(&mut self.tally);
         }
-        self.threads[ring].process = process;
-        self.threads[ring].past = PastPolls::default();
+        let thread = &mut self.threads[ring];
+        thread.process = process;
+        thread.root = None;
+        thread.waking.clear();
+        thread.past = PastPolls::default();
     }
 
     /// Ring `ring` begins to lose events (`lost` is 0), or has lost so many since its last one.
@@ -246,6 +274,9 @@ impl Aggregator {
             losses.end(ring, at_ns);
         }
         self.lose_polls(ring, from_ns);
+        self.relays.forget(self.threads[ring].process);
+        self.threads[ring].root = None;
+        self.threads[ring].waking.clear();
     }
 
     /// The ends of this ring's running polls will not be told.
@@ -431,6 +462,39 @@ impl Aggregator {
         task.end(&mut self.tally, at_ns, false);
     }
 
+    /// What is polled on this ring's thread has polled a branch of its own, and that has left a waker.
+    fn branch_registered(&mut self, ring: usize, relay: Key, at_ns: u64, tag: u16, stack: u32) {
+        let thread = &self.threads[ring];
+        let polled = match (thread.polling.last(), thread.root) {
+            (Some(polling), _) => {
+                let key = (relay.0, polling.subject);
+                let runs_here = |task: &&Task| task.running_on() == Some(ring);
+                let task = self.tasks.get(&key).filter(runs_here);
+                task.map(|task| task.owner(key))
+            }
+            (None, Some(root)) => {
+                let key = (relay.0, root);
+                let root = self.roots.get_mut(&key).filter(|root| root.is_on(ring));
+                root.map(|root| {
+                    root.face(&mut self.tally, self.losses.get(&relay.0), at_ns);
+                    root.branch_registered(&mut self.tally, at_ns);
+                    Owner { key, id: 0 }
+                })
+            }
+            (None, None) => None,
+        };
+        if let Some(owner) = polled {
+            let (tasks, roots) = (&self.tasks, &self.roots);
+            let is_alive = |owner: &Owner| match tasks.get(&owner.key) {
+                Some(task) => task.id == owner.id,
+                None => roots.contains_key(&owner.key),
+            };
+            let registration = Registration { tag, stack };
+            self.relays
+                .registered(relay, owner, at_ns, registration, is_alive);
+        }
+    }
+
     /// Who is waking on this ring's thread.
     fn waker(&mut self, ring: usize, stack: u32) -> RawWakerId {
         let thread = &self.threads[ring];
@@ -441,5 +505,16 @@ impl Aggregator {
                 .map(|polling: &Polling| -> RawGroupId { polling.group }),
             stack: RawStack::new(thread.process, stack),
         })
+    }
+}
+
+/// The wake-up of `owner` that an event tells of.
+fn wake(event: Event, waker: RawWakerId, waking: &Chain, owner: Owner) -> Wake<'_> {
+    let (own_tag, relays) = event.tag_and_relays();
+    let (branch, tag) = waking.branch_of(owner, relays).unzip();
+    Wake {
+        tag: tag.unwrap_or(own_tag),
+        waker,
+        branch,
     }
 }

@@ -7,6 +7,7 @@ mod delays;
 mod losses;
 mod raw;
 mod registrations;
+mod relays;
 mod root;
 mod rows;
 mod samples;

@@ -103,7 +103,7 @@ pub struct RawProfile {
     pub rows: Vec<RawRow>,
     pub wakers: Vec<RawWaker>,
     pub groups: Vec<RawGroup>,
-    /// Per group, at most [`LONGEST_POLLS`](crate::profile::LONGEST_POLLS) each.
+    /// Per table, at most [`LONGEST_POLLS`](crate::profile::LONGEST_POLLS) each.
     pub longest_polls: Vec<RawLongPoll>,
     /// In a fixed order.
     pub open_waits: Vec<RawOpenWait>,

@@ -11,7 +11,7 @@ pub(super) struct Registration {
 }
 
 /// The registrations of one poll. Nearly always one, which needs no memory of its own.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) enum Registrations {
     #[default]
     None,
@@ -41,6 +41,19 @@ impl Registrations {
                 }
                 all.push(registration);
             }
+        }
+    }
+
+    /// Takes away one with this tag.
+    pub(super) fn remove(&mut self, tag: u16) {
+        match self {
+            Registrations::One(one) if one.tag == tag => *self = Registrations::None,
+            Registrations::Many(all) => {
+                if let Some(at) = all.iter().position(|r| r.tag == tag) {
+                    all.remove(at);
+                }
+            }
+            _ => {}
         }
     }
 

@@ -82,6 +82,20 @@ impl Root {
         self.registrations.push(registration);
     }
 
+    /// A branch of it leaves a waker. It has left one itself by then.
+    pub(super) fn branch_registered(&mut self, tally: &mut Tally, at_ns: u64) {
+        if self.now == Now::Waiting {
+            self.charge(tally, State::Running, 0, RawWakerId::default(), at_ns, false);
+        }
+    }
+
+    /// As for tasks.
+    pub(super) fn still_at(&mut self, branches: Registrations) {
+        if self.now == Now::Waiting && matches!(self.registrations.place_of(0), Place::Stack(_)) {
+            self.registrations = branches;
+        }
+    }
+
     pub(super) fn woken(&mut self, tally: &mut Tally, at_ns: u64, wake: Wake) {
         if self.now == Now::Waiting {
             self.charge_wait(tally, at_ns, wake, false);
@@ -92,22 +106,23 @@ impl Root {
     pub(super) fn end(mut self, tally: &mut Tally, at_ns: u64, open: bool) {
         #[cfg(test)]
         tally.rows.probe.ended(self.group, at_ns.max(self.since_ns));
-        let (tag, waker) = (0, RawWakerId::default());
+        let waker = RawWakerId::default();
         match self.now {
             Now::Waiting => {
                 if open {
                     let stack = self.registrations.first_stack();
                     tally.still_waiting(self.group, stack, at_ns.saturating_sub(self.since_ns));
                 }
-                self.charge_wait(tally, at_ns, Wake { tag, waker }, open);
+                self.charge_wait(tally, at_ns, Wake::default(), open);
             }
             Now::Running => self.charge(tally, State::Running, 0, waker, at_ns, open),
             Now::Lost => self.charge(tally, State::Lost, 0, waker, at_ns, open),
         }
     }
 
-    fn charge_wait(&mut self, tally: &mut Tally, at_ns: u64, wake: Wake, open: bool) {
-        match self.registrations.place_of(wake.tag) {
+    fn charge_wait(&mut self, tally: &mut Tally, at_ns: u64, wake: Wake<'_>, open: bool) {
+        let registrations = wake.branch.unwrap_or(&self.registrations);
+        match registrations.place_of(wake.tag) {
             Place::Stack(stack) => self.charge(tally, State::Waiting, stack, wake.waker, at_ns, open),
             Place::Several(several) => {
                 tally.counts.waits_split += 1;

@@ -19,9 +19,8 @@ pub(super) enum GroupKey {
         /// Number of the group of the task that spawned it.
         parent: Option<u32>,
     },
-    Roots {
-        process: u32,
-    },
+    /// Root tasks whose first await has this stack.
+    Roots { process: u32, first_stack: u32 },
 }
 
 /// Beyond this number, groups are no longer told apart by their parents.
@@ -34,7 +33,8 @@ pub(super) struct Tally {
     pub(super) counts: Counts,
     pub(super) groups: Vec<RawGroup>,
     group_index: HashMap<GroupKey, RawGroupId>,
-    longest_polls: HashMap<RawGroupId, BinaryHeap<Reverse<RawLongPoll>>>,
+    /// By process and table: which of them are of interest is known at the end, and by table.
+    longest_polls: HashMap<(u32, Option<TableId>), BinaryHeap<Reverse<RawLongPoll>>>,
     /// Tasks by group and the number of the stack.
     open_waits: BTreeMap<(RawGroupId, u32), u64>,
     /// The longest of them: (ns, where).
@@ -67,7 +67,7 @@ impl Tally {
                 spawn_stack,
                 parent,
             } => (process, table, spawn_stack, parent),
-            GroupKey::Roots { process } => (process, None, 0, None),
+            GroupKey::Roots { process, .. } => (process, None, 0, None),
         };
         let spawn_stack = RawStack::new(process, number);
         let parent = parent.map(|group| RawGroupId { process, group });
@@ -125,7 +125,8 @@ impl Tally {
 
     /// A poll seen from its start to its end.
     pub(super) fn polled(&mut self, poll: RawLongPoll) {
-        let longest = self.longest_polls.entry(poll.group).or_default();
+        let table = (poll.group.process, self.table_of(poll.group));
+        let longest = self.longest_polls.entry(table).or_default();
         if longest.len() < LONGEST_POLLS {
             longest.push(Reverse(poll));
         } else if let Some(mut shortest) = longest.peek_mut()

@@ -23,16 +23,19 @@ use super::delays::Deed;
 use super::losses::Losses;
 use super::raw::{RawGroupId, RawLongPoll, RawStack};
 use super::registrations::{Place, Registration, Registrations, split};
+use super::relays::Owner;
 use super::rows::{Episode, RawWakerId};
 use super::samples::{PollKey, Stretch};
 use super::tally::Tally;
 use crate::profile::State;
 
 /// A wake-up that has come.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Wake {
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wake<'a> {
     pub(super) tag: u16,
     pub(super) waker: RawWakerId,
+    /// What the tag names one of, if these are not the task's own: those of the branch that was woken.
+    pub(super) branch: Option<&'a Registrations>,
 }
 
 /// What a sample found.
@@ -108,6 +111,18 @@ impl Task {
         match self.now {
             Now::Running { ring, .. } => Some(ring as usize),
             _ => None,
+        }
+    }
+
+    pub(super) fn owner(&self, key: (u32, u64)) -> Owner {
+        Owner { key, id: self.id }
+    }
+
+    /// No wake-up will come, and its branches still wait here. If it left its own in one
+    /// place only, that was for theirs.
+    pub(super) fn still_at(&mut self, branches: Registrations) {
+        if matches!(self.now, Now::Waiting) && matches!(self.registrations.place_of(0), Place::Stack(_)) {
+            self.registrations = branches;
         }
     }
 
@@ -225,7 +240,7 @@ impl Task {
         };
     }
 
-    pub(super) fn woken(&mut self, tally: &mut Tally, at_ns: u64, wake: Wake) {
+    pub(super) fn woken(&mut self, tally: &mut Tally, at_ns: u64, wake: Wake<'_>) {
         match &mut self.now {
             Now::Waiting => {
                 let stack = self.charge_wait(tally, at_ns, wake, false);
@@ -236,7 +251,8 @@ impl Task {
             }
             Now::Running { woken: Some(_), .. } | Now::Scheduled(_) | Now::Lost => {}
             Now::Running { woken, .. } => {
-                let stack = self.registrations.tagged(wake.tag).unwrap_or(0);
+                let registrations = wake.branch.unwrap_or(&self.registrations);
+                let stack = registrations.tagged(wake.tag).unwrap_or(0);
                 let waker = wake.waker;
                 *woken = Some(Cause { stack, waker });
             }
@@ -280,11 +296,7 @@ impl Task {
             Now::Running { .. } => self.charge_poll(tally, at_ns, open),
             Now::Lost => self.charge(tally, State::Lost, Cause::default(), at_ns, open),
             Now::Waiting => {
-                let unseen = Wake {
-                    tag: 0,
-                    waker: RawWakerId::default(),
-                };
-                self.charge_wait(tally, at_ns, unseen, open);
+                self.charge_wait(tally, at_ns, Wake::default(), open);
             }
         }
     }
@@ -311,9 +323,10 @@ impl Task {
     }
 
     /// Gives the wait to the registration that ended it, and returns its stack; 0 if it had to be split.
-    fn charge_wait(&mut self, tally: &mut Tally, at_ns: u64, wake: Wake, open: bool) -> u32 {
+    fn charge_wait(&mut self, tally: &mut Tally, at_ns: u64, wake: Wake<'_>, open: bool) -> u32 {
         let waker = wake.waker;
-        let several = match self.registrations.place_of(wake.tag) {
+        let registrations = wake.branch.unwrap_or(&self.registrations);
+        let several = match registrations.place_of(wake.tag) {
             Place::Stack(stack) => {
                 self.charge(tally, State::Waiting, Cause { stack, waker }, at_ns, open);
                 return stack;

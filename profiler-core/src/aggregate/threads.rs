@@ -2,6 +2,7 @@
 
 use super::delays::{Deed, PastPoll, PastPolls};
 use super::raw::RawGroupId;
+use super::relays::Chain;
 
 /// A poll that a thread has begun and not ended.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +26,10 @@ pub(super) struct Thread {
     /// Innermost last. More than one: a runtime's worker is a task itself.
     pub(super) polling: Vec<Polling>,
     pub(super) past: PastPolls,
+    /// The root task that last gave out a waker here.
+    pub(super) root: Option<u64>,
+    /// The relays that it is waking through.
+    pub(super) waking: Chain,
 }
 
 impl Thread {

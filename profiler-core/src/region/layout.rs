@@ -7,7 +7,7 @@ use crate::ring::RingControl;
 use crate::stack_table::StackControl;
 
 /// Changes with every change of the layout or of the events.
-pub const LAYOUT_VERSION: u64 = 3;
+pub const LAYOUT_VERSION: u64 = 4;
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"asyncprf");
 
 /// Names the region to recorded processes: `PATH:TOKEN`, the token in hexadecimal. Inherited by all descendants.

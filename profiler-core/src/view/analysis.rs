@@ -115,7 +115,7 @@ impl<'a> Analysis<'a> {
             return self.await_site(stack);
         };
         let site = &calls[own];
-        let shown = visible_busy(&self.functions, &calls, false);
+        let shown = visible_busy(&self.functions, &calls, false, false);
         let called = shown
             .iter()
             .rev()

@@ -10,7 +10,7 @@ use super::counted::{Blocker, Counted, Then, counted};
 use super::functions::{NameId, Names, Place};
 use super::path::{Shown, visible, visible_busy};
 use super::source::WakeSource;
-use super::tree::{CallTree, FrameKind, Node, NodeId, TreeOptions};
+use super::tree::{By, CallTree, FrameKind, Node, NodeId, TreeOptions};
 use crate::profile::{GroupId, Row, StackId, Waker, WakerId};
 
 #[derive(Clone, Copy)]
@@ -180,12 +180,13 @@ impl<'a, 'p> Builder<'a, 'p> {
 
     fn frames(&mut self, stack: StackId, is_busy: bool) -> &[Shown] {
         self.stacks.entry((stack, is_busy)).or_insert_with(|| {
-            let shown = if is_busy { visible_busy } else { visible };
-            shown(
-                &self.analysis.functions,
-                &self.analysis.calls(stack),
-                self.options.show_runtime,
-            )
+            let (functions, calls) = (&self.analysis.functions, self.analysis.calls(stack));
+            if is_busy {
+                let in_full = matches!(self.options.by, By::Running | By::Cpu);
+                visible_busy(functions, &calls, self.options.show_runtime, in_full)
+            } else {
+                visible(functions, &calls, self.options.show_runtime)
+            }
         })
     }
 

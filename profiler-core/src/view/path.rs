@@ -31,23 +31,33 @@ impl Shown {
     }
 }
 
-/// The frames to show of the stack of a thread that was found in a poll, root first.
-pub(super) fn visible_busy(functions: &Functions, calls: &[Call], show_runtime: bool) -> Vec<Shown> {
+/// The frames to show of the stack of a thread that was found in a poll, root first. `in_full`: all that is below the
+/// app's innermost function, for pictures of nothing else.
+pub(super) fn visible_busy(
+    functions: &Functions,
+    calls: &[Call],
+    show_runtime: bool,
+    in_full: bool,
+) -> Vec<Shown> {
     let Some(own) = calls.iter().rposition(|call| call.category == Category::App) else {
         return visible(functions, calls, show_runtime);
     };
     let (app, under_app) = calls.split_at(own + 1);
     let mut shown = visible(functions, app, show_runtime);
-    if show_runtime {
+    if show_runtime || in_full {
         shown.extend(under_app.iter().map(Shown::of));
         return shown;
     }
     let owner = |call: &Call| crate_of(functions.names.text(call.name));
+    // A library's own functions below that which the app calls say little to the app's author.
+    let mut shown_of = None;
     for (at, call) in under_app.iter().enumerate() {
         let is_first = at == 0 || owner(&under_app[at - 1]) != owner(call);
         let is_telling = call.category == Category::Library || owner(call) == "std";
-        if at + 1 == under_app.len() || is_first && is_telling {
+        let is_leaf = at + 1 == under_app.len() && shown_of.as_ref() != Some(&owner(call));
+        if is_leaf || is_first && is_telling {
             shown.push(Shown::of(call));
+            shown_of = Some(owner(call));
         }
     }
     shown
@@ -208,7 +218,7 @@ mod tests {
             let profile = builder.build();
             let functions = Functions::of(&profile, &Rules::default());
             let calls: Vec<Call> = functions.stack(&profile, id).collect();
-            let frames = visible_busy(&functions, &calls, false);
+            let frames = visible_busy(&functions, &calls, false, false);
             let name = |frame: &Shown| functions.names.text(frame.name).to_owned();
             frames.iter().map(name).collect::<Vec<_>>()
         };

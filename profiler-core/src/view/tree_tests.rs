@@ -607,7 +607,7 @@ proptest! {
             prop_assert_eq!(node.stats.total_ns, node.self_ns + below);
             prop_assert_eq!(node.stats.total_ns, node.shares.total_ns());
             if !inverted && matches!(node.kind, FrameKind::State(_)) && !node.children.is_empty() {
-                prop_assert_eq!(node.self_ns, 0, "a wait goes on to its exact length");
+                // Waits in the same frame whose waker was not seen, or did nothing, do not go on.
                 prop_assert!(node.children.iter().all(|&child| tree.node(child).is_continued));
             }
         }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 
 use super::{Timed, aggregate};
-use crate::event::{Event, Kind};
+use crate::event::{Event, Kind, wake_aux};
 
 fn kinds() -> impl Strategy<Value = Kind> {
     prop::sample::select(vec![
@@ -25,29 +25,40 @@ fn kinds() -> impl Strategy<Value = Kind> {
         Kind::RootWake,
         Kind::RootEnd,
         Kind::TableSeen,
+        Kind::RelayAwait,
+        Kind::RelayAwait,
+        Kind::RelayWake,
+        Kind::RelayWake,
+        Kind::RelayDrop,
     ])
 }
 
 /// Few subjects, tags and stacks, so that events meet.
 fn events(after_ns: impl Strategy<Value = u64>) -> impl Strategy<Value = Vec<Timed>> {
-    let one = (kinds(), 0..4usize, 1..6u64, 0..6u16, 0..5u64, after_ns);
+    let kind = (kinds(), 0..3u8);
+    let one = (kind, 0..4usize, 1..6u64, 0..6u16, 0..5u64, after_ns);
     prop::collection::vec(one, 0..300).prop_map(|steps| {
         let mut now_ns = 0u64;
-        let mut event_after = |(kind, ring, subject, aux, value, after_ns): (_, _, _, _, _, u64)| {
-            now_ns = now_ns.saturating_add(after_ns);
-            let ticks = 0;
-            (
-                ring,
-                now_ns,
-                Event {
-                    kind,
-                    ticks,
-                    subject,
-                    aux,
-                    value,
-                },
-            )
-        };
+        let mut event_after =
+            |((kind, relays), ring, subject, aux, value, after_ns): (_, _, _, _, _, u64)| {
+                let aux = match kind {
+                    Kind::Wake | Kind::RootWake | Kind::RelayWake => wake_aux(aux, relays),
+                    _ => aux,
+                };
+                now_ns = now_ns.saturating_add(after_ns);
+                let ticks = 0;
+                (
+                    ring,
+                    now_ns,
+                    Event {
+                        kind,
+                        ticks,
+                        subject,
+                        aux,
+                        value,
+                    },
+                )
+            };
         steps.into_iter().map(&mut event_after).collect()
     })
 }

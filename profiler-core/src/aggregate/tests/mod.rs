@@ -1,12 +1,14 @@
 //! The aggregator against schedulers whose truth is known, and against any events at all.
 
 mod any_order;
+mod branches;
 mod cases;
 mod causal;
 mod delays;
 mod losses;
 mod parents;
 mod roots;
+mod sim_relays;
 mod simulator;
 mod truth;
 

@@ -1,9 +1,10 @@
 //! A scheduler that makes random but possible things happen, writes the events that the taps would write, and
 //! keeps the truth by itself.
 
+use super::sim_relays::SimRelays;
 use super::truth::{Group, TrueEpisode, Truth, Waker, shares};
 use super::{Timed, event};
-use crate::event::{Kind, Outcome};
+use crate::event::{Kind, Outcome, wake_aux};
 use crate::profile::State;
 
 pub(super) const RINGS: usize = 3;
@@ -68,6 +69,7 @@ pub(super) struct Simulator {
     tasks: Vec<SimTask>,
     threads: [SimThread; RINGS],
     free: Vec<u64>,
+    relays: SimRelays,
     pub(super) events: Vec<Timed>,
     pub(super) truth: Truth,
 }
@@ -81,6 +83,7 @@ impl Simulator {
             tasks: Vec::new(),
             threads: Default::default(),
             free: Vec::new(),
+            relays: SimRelays::default(),
             events: (0..RINGS)
                 .map(|ring| (ring, 0, event(Kind::ThreadStart, 1, 0, 0)))
                 .collect(),
@@ -209,6 +212,15 @@ impl Simulator {
         let tag = self.threads[ring].tags % 6 + 1;
         self.threads[ring].tags += 1;
         let stack = u32::from(which % 4) + 1;
+        if (which / 4).is_multiple_of(3) {
+            let relay = SimRelays::address(which / 12);
+            if (which / 64).is_multiple_of(4) {
+                self.relays.drop_one(relay, tag);
+                return self.write(ring, Kind::RelayDrop, relay, tag, 0);
+            }
+            self.relays.register(relay, task, (tag, stack));
+            return self.write(ring, Kind::RelayAwait, relay, tag, u64::from(stack));
+        }
         let t = &mut self.tasks[task];
         if !t.registered {
             t.registrations.clear();
@@ -239,20 +251,37 @@ impl Simulator {
             .map(|&by| self.tasks[by].group());
         let stack = u32::from(which % 2) + 50;
         let waker = Some((by, stack));
-        self.write(ring, Kind::Wake, self.tasks[task].address, tag, u64::from(stack));
+        // Through none, one or two relays.
+        let through = (which / 8 % 4).saturating_sub(1);
+        let relay_tag = which / 64 % 7;
+        let relays: Vec<u64> = (0..through)
+            .map(|at| self.relays.some_of(task, which / 32 + at))
+            .collect();
+        let branch = relays
+            .iter()
+            .find_map(|&relay| self.relays.places_of(relay, task));
+        let (places, place_tag) =
+            branch.map_or_else(|| (t.registrations.clone(), tag), |places| (places, relay_tag));
+        let address = t.address;
+        for (outer, &relay) in relays.iter().enumerate() {
+            self.write(ring, Kind::RelayWake, relay, wake_aux(relay_tag, outer as u8), 0);
+        }
+        self.write(
+            ring,
+            Kind::Wake,
+            address,
+            wake_aux(tag, through as u8),
+            u64::from(stack),
+        );
+        let tag = place_tag;
         let t = &mut self.tasks[task];
         match t.now {
             Now::Waiting => {
-                let stack = self.close(task, Some((tag, waker)), false);
+                let stack = self.close(task, Some((shares(&places, tag), waker)), false);
                 self.tasks[task].now = Now::Scheduled { stack, waker };
             }
             Now::Running { .. } if t.woken.is_none() => {
-                let mut stacks: Vec<u32> = t
-                    .registrations
-                    .iter()
-                    .filter(|r| r.0 == tag)
-                    .map(|r| r.1)
-                    .collect();
+                let mut stacks: Vec<u32> = places.iter().filter(|r| r.0 == tag).map(|r| r.1).collect();
                 stacks.dedup();
                 t.woken = Some((if let [one] = stacks[..] { one } else { 0 }, waker));
             }
@@ -350,7 +379,8 @@ impl Simulator {
     }
 
     /// The task's state ends now. Returns the stack where a wait was, 0 if that cannot be told.
-    fn close(&mut self, task: usize, wake: Option<(u16, Waker)>, open: bool) -> u32 {
+    fn close(&mut self, task: usize, wake: Option<(Vec<(u32, u64)>, Waker)>, open: bool) -> u32 {
+        let left = self.relays.left_by(task);
         let t = &mut self.tasks[task];
         let (start_ns, end_ns) = (t.since_ns, self.now_ns);
         t.since_ns = end_ns;
@@ -369,9 +399,9 @@ impl Simulator {
                 State::Running
             }
             Now::Waiting => {
-                let tag = wake.map_or(0, |wake| wake.0);
-                waker = wake.and_then(|wake| wake.1);
-                parts = shares(&t.registrations, tag);
+                let is_at_branches = open && shares(&t.registrations, 0).len() == 1 && !left.is_empty();
+                let all = if is_at_branches { &left } else { &t.registrations };
+                (parts, waker) = wake.unwrap_or_else(|| (shares(all, 0), None));
                 self.truth.splits += u64::from(parts.len() > 1);
                 State::Waiting
             }
