@@ -25,7 +25,9 @@ Examples:
   asyncprof demo                       see it work on a built-in service
   asyncprof record -- ./app            record a program, draw flamegraph.svg
   asyncprof flamegraph --by io         draw only the waits for input and output
-  asyncprof report                     the numbers as text"
+  asyncprof report                     the numbers as text
+  asyncprof diff before.data after.data
+                                       what got slower, what faster, what cannot be told"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -37,6 +39,7 @@ enum Command {
     Record(commands::RecordCommand),
     Flamegraph(commands::FlamegraphCommand),
     Report(commands::ReportCommand),
+    Diff(commands::DiffCommand),
     Demo(commands::DemoCommand),
     #[command(hide = true)]
     DemoService(commands::DemoServiceCommand),
@@ -74,6 +77,7 @@ fn run(command: Command) -> Result<u8> {
         Command::Record(record) => record.run(),
         Command::Flamegraph(flamegraph) => flamegraph.run(),
         Command::Report(report) => report.run(),
+        Command::Diff(diff) => diff.run(),
         Command::Demo(demo) => demo.run(),
         Command::DemoService(service) => service.run(),
         Command::Completions { shell } => {

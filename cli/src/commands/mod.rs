@@ -1,6 +1,7 @@
 //! The commands, one file each: what they take, and what they call.
 
 mod demo;
+mod diff;
 mod duration;
 mod flamegraph;
 mod load;
@@ -10,6 +11,7 @@ mod report;
 mod rules;
 
 pub(crate) use demo::{DemoCommand, DemoServiceCommand};
+pub(crate) use diff::DiffCommand;
 pub(crate) use flamegraph::FlamegraphCommand;
 pub(crate) use man::ManCommand;
 pub(crate) use record::RecordCommand;

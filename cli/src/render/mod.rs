@@ -2,6 +2,7 @@
 
 mod blocking;
 mod delays;
+mod diff;
 mod flamegraph;
 mod labels;
 mod layout;
@@ -24,5 +25,6 @@ mod report_tests;
 #[cfg(test)]
 mod testing;
 
+pub(crate) use diff::{DiffInput, DiffReport, Sort, diff_json, diff_text};
 pub(crate) use flamegraph::{EmptyProfile, FlamegraphOptions, flamegraph, nothing_recorded};
 pub(crate) use report::{DEFAULT_LIMIT, ReportOptions, report, report_json, report_stuck};

@@ -37,7 +37,7 @@ pub(super) fn align(
         for (index, node) in tree.nodes.iter().enumerate().skip(1) {
             // A part of a wait by what was awaited has that place of its own.
             if !node.is_continued {
-                places[index] = laid.child(places[node.parent.index()], name(&tree, node), kind(node.kind));
+                places[index] = laid.child(places[node.parent.index()], name(&tree, node), node.kind);
             }
         }
         for (end, row) in ends {
@@ -66,7 +66,7 @@ fn name(tree: &CallTree, node: &Node) -> String {
 }
 
 /// A function is the same one wherever its source lies.
-fn kind(kind: FrameKind) -> FrameKind {
+fn same(kind: FrameKind) -> FrameKind {
     match kind {
         FrameKind::Function(_) => FrameKind::Function(Category::App),
         kind => kind,
@@ -96,7 +96,8 @@ impl Laid {
 
     fn child(&mut self, parent: usize, name: String, kind: FrameKind) -> usize {
         let next = self.places.len();
-        let id = *self.index.entry((parent, name.clone(), kind)).or_insert(next);
+        let key = (parent, name.clone(), same(kind));
+        let id = *self.index.entry(key).or_insert(next);
         if id == next {
             self.places.push(Place {
                 name,
@@ -113,7 +114,7 @@ impl Laid {
         for (index, place) in self.places.iter().enumerate().skip(1) {
             children[place.parent].push(index);
         }
-        let key = |index: &usize| (&self.places[*index].name, self.places[*index].kind);
+        let key = |index: &usize| (&self.places[*index].name, same(self.places[*index].kind));
         let mut order = Vec::with_capacity(self.places.len());
         let mut open = vec![0];
         while let Some(index) = open.pop() {

@@ -4,6 +4,7 @@
 //! align (one tree of all runs) → estimate (rates with variances) → judge → blame → gate.
 
 mod align;
+mod answer;
 mod blame;
 mod compare;
 mod estimate;
@@ -16,6 +17,7 @@ mod simulate;
 #[cfg(test)]
 mod tests;
 
+pub use answer::{Answer, Question};
 pub use compare::{Diff, DiffNode, DiffOptions, Verdict, compare};
 pub use estimate::{Estimate, Exposure};
 pub use gate::Gate;
