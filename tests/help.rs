@@ -10,7 +10,15 @@ use crate::support::recording::{Folder, asyncprof};
 use crate::support::run::{Ran, record, record_command, run, text};
 use crate::support::terminal::Terminal;
 
-const COMMANDS: [&str; 6] = ["record", "flamegraph", "report", "demo", "completions", "man"];
+const COMMANDS: [&str; 7] = [
+    "record",
+    "flamegraph",
+    "report",
+    "diff",
+    "demo",
+    "completions",
+    "man",
+];
 
 fn asyncprof_says(args: &[&str]) -> Ran {
     // The width of help texts.

@@ -6,6 +6,8 @@
 mod accuracy;
 mod accuracy_page;
 mod accuracy_suite;
+
+mod diffs;
 mod endings;
 mod families;
 mod help;

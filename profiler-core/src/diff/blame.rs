@@ -61,10 +61,9 @@ fn pair_moved(nodes: &mut [DiffNode], findings: &[usize], min_effect_rate: f64) 
 /// What is left of gain and loss together, as a part of them; none if these are no move.
 fn rest_of_move(nodes: &[DiffNode], gain: usize, loss: usize, min_effect_rate: f64) -> Option<f64> {
     let (gained, lost) = (&nodes[gain], &nodes[loss]);
-    // A wait that got shorter and another that got longer are two changes. A move has an end that was, or is, not
-    // there; or it is the same frame with another caller.
-    let is_move = gained.verdict == Verdict::New
-        || lost.verdict == Verdict::Gone
+    // A wait that got shorter and another that got longer are two changes. What moved was not there before, and is not
+    // here any more; or it is the same function with another caller.
+    let is_move = (gained.verdict == Verdict::New && lost.verdict == Verdict::Gone)
         || (gained.name == lost.name && is_function(gained) && is_function(lost));
     let rest = (gained.effect + lost.effect).abs();
     let size = gained.effect.max(-lost.effect);

@@ -66,6 +66,8 @@ pub(super) struct NodeEntry {
     pub(super) verdict: &'static str,
     /// The function, with what it awaits and the state where it is the end of a stack.
     pub(super) frame: String,
+    /// What it is inside of, outermost first: it changed because of this.
+    pub(super) inside: Vec<String>,
     /// Whole names, from the root's child to the node.
     pub(super) path: Vec<String>,
     pub(super) base: SideEntry,
@@ -212,13 +214,18 @@ impl RunEntry {
 impl NodeEntry {
     fn new(diff: &Diff, at: usize) -> NodeEntry {
         let node = &diff.nodes[at];
-        let mut path: Vec<String> = diff.ancestors(at).map(|at| diff.nodes[at].name.clone()).collect();
-        path.reverse();
-        path.push(node.name.clone());
+        let above = |at| {
+            let mut names: Vec<String> = diff.ancestors(at).map(|at| diff.nodes[at].name.clone()).collect();
+            names.reverse();
+            names
+        };
+        let (frame, own) = frame(diff, at);
+        let partner = node.partner.map(|partner| self::frame(diff, partner).0);
         NodeEntry {
             verdict: node.verdict.name(),
-            frame: frame(diff, at),
-            path,
+            frame,
+            inside: above(own),
+            path: above(at).into_iter().chain([node.name.clone()]).collect(),
             base: SideEntry::new(&node.base),
             new: SideEntry::new(&node.new),
             change: node.effect,
@@ -226,7 +233,7 @@ impl NodeEntry {
             standard_error: node.standard_error,
             p: node.p,
             q: node.q,
-            moved: node.partner.map(|partner| frame(diff, partner)),
+            moved: partner,
         }
     }
 }
@@ -271,30 +278,26 @@ impl Counts {
     }
 }
 
-/// `app::fetch → tokio::…::Sleep [timer]`: the app's innermost function, what it calls, and the state.
-fn frame(diff: &Diff, at: usize) -> String {
-    let mut parts = Vec::new();
+/// `app::fetch → tokio::…::Sleep [timer]`: the app's innermost function, what it calls, and the state. And the node of
+/// that function.
+fn frame(diff: &Diff, at: usize) -> (String, usize) {
+    let mut called = String::new();
     let mut state = String::new();
+    let mut own = 0;
     for at in std::iter::once(at).chain(diff.ancestors(at)) {
         let node = &diff.nodes[at];
+        own = at;
         match node.kind {
             FrameKind::State(_) => state = format!(" {}", node.name),
             FrameKind::Function(Category::App)
             | FrameKind::Group(_)
             | FrameKind::Process
-            | FrameKind::Root => {
-                parts.push(node.name.clone());
-                break;
-            }
+            | FrameKind::Root => break,
             // Of a library's frames the one that the app calls.
-            kind => {
-                parts.truncate(0);
-                parts.push(labels::label(&node.name, kind));
-            }
+            kind => called = format!(" → {}", labels::label(&node.name, kind)),
         }
     }
-    parts.reverse();
-    format!("{}{state}", parts.join(" → "))
+    (format!("{}{called}{state}", diff.nodes[own].name), own)
 }
 
 /// Writes the report as one JSON object.

@@ -77,8 +77,16 @@ fn table(entries: &[NodeEntry], color: bool) -> String {
             left(units::printable(&labels::at_most(&entry.frame, NAME_WIDTH))),
             right(rate(entry.base.rate)),
             right(rate(entry.new.rate)),
-            right(relative(entry)),
-            left(interval(entry)),
+            right(if entry.q.is_some() {
+                relative(entry)
+            } else {
+                String::new()
+            }),
+            left(if entry.q.is_some() {
+                interval(entry)
+            } else {
+                String::new()
+            }),
             left(entry.q.map(q).unwrap_or_default()),
         ]);
         below.push(details(entry));
@@ -119,14 +127,8 @@ fn details(entry: &NodeEntry) -> String {
         let word = if entry.change > 0.0 { "from" } else { "to" };
         parts.push(format!("{word} {}", labels::at_most(other, NAME_WIDTH)));
     }
-    let inside: Vec<&str> = entry.path[..entry.path.len() - 1]
-        .iter()
-        .map(String::as_str)
-        .filter(|name| !entry.frame.contains(*name))
-        .collect();
-    if !inside.is_empty() {
-        let names: Vec<&str> = inside.iter().take(4).copied().collect();
-        parts.push(format!("inside {}", names.join(" › ")));
+    if !entry.inside.is_empty() {
+        parts.push(format!("inside {}", entry.inside.join(" › ")));
     }
     units::printable(&parts.join("; "))
 }

@@ -1,0 +1,172 @@
+//! `diff`: recordings of a service of which one wait is as long as we say.
+
+use std::fs;
+use std::thread;
+
+use serde_json::Value;
+
+use crate::support::fixtures::fixture;
+use crate::support::recording::{Folder, asyncprof};
+use crate::support::run::{Ran, record, run, text};
+
+const UPSTREAM: &str = "service::ask_upstream → tokio::…::Sleep [timer]";
+
+fn diff(folder: &Folder, args: &[&str]) -> Ran {
+    run(asyncprof(folder).arg("diff").args(args))
+}
+
+fn json(folder: &Folder, args: &[&str]) -> Value {
+    let ran = diff(folder, &[&["--json"], args].concat());
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+    serde_json::from_str(&ran.stdout).unwrap()
+}
+
+/// Verdicts and frames.
+fn findings(report: &Value) -> Vec<(&str, &str)> {
+    let findings = report["findings"].as_array().unwrap().iter();
+    findings
+        .map(|finding| {
+            (
+                finding["verdict"].as_str().unwrap(),
+                finding["frame"].as_str().unwrap(),
+            )
+        })
+        .collect()
+}
+
+/// Recorded at the same time: (name of the profile, length of the wait for the upstream in ms).
+fn record_at_once(folder: &Folder, recordings: &[(&str, &str)]) {
+    let app = fixture("waits", "release", "service");
+    thread::scope(|scope| {
+        for (profile, upstream_ms) in recordings {
+            let app = text(&app);
+            scope.spawn(move || {
+                let ran = record(folder, &["-q", "-o", profile, "--", app, upstream_ms, "5"]);
+                assert_eq!(ran.code, 0, "{}", ran.stderr);
+            });
+        }
+    });
+}
+
+#[test]
+fn the_wait_that_got_longer_and_only_that() {
+    let folder = Folder::new();
+    record_at_once(
+        &folder,
+        &[("a.data", "20"), ("again.data", "20"), ("b.data", "30")],
+    );
+
+    // Three standard errors of 2500 episodes are 8 % of a wait, and the machine is the same for all.
+    let same = json(&folder, &["a.data", "again.data", "--all"]);
+    let changed = |place: &&Value| {
+        ["slower", "faster", "new", "gone"]
+            .iter()
+            .any(|v| place["verdict"] == *v)
+    };
+    let places = same["places"].as_array().unwrap();
+    assert!(places.len() > 5, "{same:#}");
+    assert!(places.iter().filter(changed).count() <= 1, "{same:#}");
+
+    let there = json(&folder, &["a.data", "b.data"]);
+    assert!(findings(&there).contains(&("slower", UPSTREAM)), "{there:#}");
+    let finding = &there["findings"][0];
+    assert_eq!(
+        (&finding["frame"], &finding["inside"]),
+        (&UPSTREAM.into(), &serde_json::json!(["service::handle"]))
+    );
+    let (change, base) = (
+        finding["change"].as_f64().unwrap(),
+        finding["base"]["rate"].as_f64().unwrap(),
+    );
+    assert!((0.3..0.6).contains(&(change / base)), "{there:#}");
+
+    let back = json(&folder, &["b.data", "a.data"]);
+    assert_eq!(findings(&back)[0], ("faster", UPSTREAM));
+    assert_eq!(back["findings"][0]["change"].as_f64(), Some(-change));
+
+    for (question, code) in [("slower", 1), ("change", 1), ("inconclusive", 0)] {
+        let ran = diff(&folder, &["a.data", "b.data", "--fail-on", question]);
+        assert_eq!(ran.code, code, "{question}: {}", ran.stdout);
+        assert!(ran.stdout.contains("▲ slower"), "{}", ran.stdout);
+    }
+    let ran = diff(&folder, &["a.data", "b.data", "--fail-on", "faster"]);
+    assert!([0, 3].contains(&ran.code), "{}", ran.stdout);
+    assert_eq!(
+        diff(&folder, &["a.data", "b.data"]).code,
+        0,
+        "a finding is not a failure"
+    );
+
+    let itself = json(&folder, &["a.data", "a.data", "--all"]);
+    assert_eq!(findings(&itself), []);
+    assert!(
+        itself["places"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|place| place["change"] == 0.0)
+    );
+
+    let io = json(&folder, &["a.data", "b.data", "--by", "sched", "--all"]);
+    let places = io["places"].as_array().unwrap();
+    assert!(
+        places
+            .iter()
+            .all(|place| place["frame"].as_str().unwrap().ends_with("[scheduled]"))
+    );
+
+    let several = diff(
+        &folder,
+        &["a.data", "again.data", "--vs", "b.data", "--limit", "1"],
+    );
+    assert_eq!(several.code, 0);
+    assert!(several.stdout.contains(UPSTREAM), "{}", several.stdout);
+}
+
+#[test]
+fn what_cannot_be_compared_is_refused_in_clear_words() {
+    let folder = Folder::new();
+    let (sleep, tcp) = (
+        fixture("waits", "release", "sleep"),
+        fixture("waits", "release", "tcp"),
+    );
+    for (profile, options, app) in [
+        ("sleep.data", &["--freq", "97"][..], &sleep),
+        ("unsampled.data", &["--freq", "0"], &sleep),
+        ("tcp.data", &["--freq", "97"], &tcp),
+    ] {
+        let args = [&["-q", "-o", profile], options, &["--", text(app)]].concat();
+        assert_eq!(record(&folder, &args).code, 0);
+    }
+    fs::write(folder.path().join("broken.data"), "no profile").unwrap();
+    for (args, why) in [
+        (
+            &["sleep.data", "tcp.data"][..],
+            "different programs: sleep and tcp",
+        ),
+        (&["sleep.data", "unsampled.data"], "--freq 0"),
+        (&["sleep.data", "none.data"], "none.data"),
+        (&["sleep.data", "broken.data"], "broken.data"),
+        (&["sleep.data"], "expected two profiles"),
+        (
+            &["sleep.data", "sleep.data", "sleep.data"],
+            "expected two profiles",
+        ),
+    ] {
+        let ran = diff(&folder, args);
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{args:?}");
+        assert_eq!(ran.said().len(), 1, "{}", ran.stderr);
+        assert!(ran.said()[0].contains(why), "{}", ran.stderr);
+    }
+    let forced = diff(&folder, &["sleep.data", "tcp.data", "--force"]);
+    assert_eq!(forced.code, 0, "{}", forced.stderr);
+    assert!(
+        forced.stdout.contains("Careful: these are different programs"),
+        "{}",
+        forced.stdout
+    );
+
+    // Half a second is too short to tell anything at all.
+    let short = diff(&folder, &["sleep.data", "sleep.data", "--fail-on", "slower"]);
+    assert_eq!(short.code, 3, "{}", short.stdout);
+}
