@@ -5,6 +5,8 @@ use crate::view::FrameKind;
 
 /// Children that changed by so much of the parent's change explain it.
 const EXPLAINS: f64 = 0.8;
+/// So many gains and losses, the largest, are looked at for moves.
+const MAX_PAIRED: usize = 1000;
 /// A gain equals a loss if their sum is below this part of them.
 const EQUAL: f64 = 0.2;
 
@@ -38,7 +40,8 @@ fn is_to_blame(nodes: &[DiffNode], at: usize) -> bool {
 
 /// Each gain with the loss that is nearest to it.
 fn pair_moved(nodes: &mut [DiffNode], findings: &[usize], min_effect_rate: f64) {
-    let (gains, losses): (Vec<usize>, Vec<usize>) = findings.iter().partition(|&&at| nodes[at].effect > 0.0);
+    let largest = findings.iter().take(MAX_PAIRED);
+    let (gains, losses): (Vec<usize>, Vec<usize>) = largest.partition(|&&at| nodes[at].effect > 0.0);
     let mut pairs: Vec<(f64, usize, usize)> = Vec::new();
     for &gain in &gains {
         for &loss in &losses {

@@ -168,6 +168,21 @@ fn twice_the_recording_is_no_change() {
     assert_eq!(findings(&diff), []);
 }
 
+#[test]
+fn a_hundred_thousand_nodes() {
+    let of = |each_ns| {
+        let names: Vec<String> = (0..50_000).map(|n| format!("app::f{n}")).collect();
+        let waits: Vec<_> = names.iter().map(|name| ("app::a", name.as_str(), 30, each_ns)).collect();
+        by_hand(&waits)
+    };
+    let (base, new) = (of(1_000_000), of(1_010_000));
+    let started = std::time::Instant::now();
+    let diff = diff(&base, &new);
+    println!("{} nodes in {:?}", diff.nodes.len(), started.elapsed());
+    assert!(diff.nodes.len() > 100_000);
+    assert_eq!(findings(&diff).len(), 0);
+}
+
 /// (task, function, episodes, ns each), one wait each, evenly over ten seconds.
 fn by_hand(waits: &[(&str, &str, u64, u64)]) -> Profile {
     let mut builder = ProfileBuilder::new();
