@@ -11,7 +11,8 @@ use clap::{Args, ValueEnum};
 
 use super::load::load;
 use super::rules::RulesArg;
-use crate::render::{DiffInput, DiffReport, Sort, diff_json, diff_text};
+use crate::record::write_picture;
+use crate::render::{DiffInput, DiffReport, Sort, diff_json, diff_picture, diff_text};
 
 /// Compare two recordings: what got slower, what faster, what did not change, and what cannot be told
 ///
@@ -22,6 +23,7 @@ use crate::render::{DiffInput, DiffReport, Sort, diff_json, diff_text};
 Examples:
   asyncprof diff before.data after.data
   asyncprof diff a1.data a2.data a3.data --vs b1.data b2.data b3.data
+  asyncprof diff -o diff.svg before.data after.data  draw it, too
   asyncprof diff --by io before.data after.data      only the waits for input and output
   asyncprof diff --per share before.data after.data  whatever the load was
   asyncprof diff --fail-on slower main.data pr.data  for CI: fails if anything got slower
@@ -53,6 +55,9 @@ pub(crate) struct DiffCommand {
     names: MatchArg,
     #[command(flatten)]
     rules: RulesArg,
+    /// Draw the comparison, too, as a flame graph; - for standard output, instead of the table
+    #[arg(short, long, value_name = "FILE.svg")]
+    output: Option<PathBuf>,
     /// Write JSON; rates are nanoseconds of task time per second
     #[arg(long)]
     json: bool,
@@ -237,6 +242,20 @@ impl DiffCommand {
     }
 
     fn print(&self, runs: &Runs, diff: &Diff, objections: Vec<String>) -> Result<()> {
+        if let Some(output) = &self.output {
+            let names = |runs: &[(String, Profile)]| {
+                let names: Vec<&str> = runs.iter().map(|run| run.0.as_str()).collect();
+                names.join(", ")
+            };
+            let subtitle = format!("{}  →  {}", names(&runs.base), names(&runs.new));
+            let svg = diff_picture(diff, &subtitle, self.min_effect)?;
+            if output == Path::new("-") {
+                stdout().write_all(&svg)?;
+                return Ok(());
+            }
+            write_picture(output, &svg)?;
+            let _ = writeln!(std::io::stderr(), "flame graph: {}", output.display());
+        }
         let report = DiffReport::new(DiffInput {
             diff,
             base: &runs.base,

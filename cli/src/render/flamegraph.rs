@@ -56,9 +56,10 @@ pub(crate) fn flamegraph(
     }
     let min_share = options.min_width_px.unwrap_or(DEFAULT_MIN_WIDTH_PX) / svg::IMAGE_WIDTH as f64;
     let layout = Layout::new(&tree, min_share);
+    let title = options.title.as_deref().unwrap_or(default_title(options.by));
     let drawn = draw(
         &layout,
-        options,
+        title,
         &subtitle(profile, &analysis, options.show_runtime),
     )?;
     let header = Header {
@@ -72,9 +73,9 @@ pub(crate) fn flamegraph(
     Ok(())
 }
 
-fn draw(layout: &Layout, options: &FlamegraphOptions, subtitle: &str) -> anyhow::Result<String> {
+pub(super) fn draw(layout: &Layout, title: &str, subtitle: &str) -> anyhow::Result<String> {
     let mut inferno = inferno::flamegraph::Options::default();
-    inferno.title = units::printable(options.title.as_deref().unwrap_or(default_title(options.by)));
+    inferno.title = units::printable(title);
     inferno.subtitle = Some(units::printable(subtitle));
     inferno.direction = inferno::flamegraph::Direction::Inverted;
     inferno.bgcolors = Some(BackgroundColor::Flat((255, 255, 255).into()));
@@ -239,6 +240,7 @@ fn legend(tree: &CallTree) -> Vec<LegendEntry> {
             units::duration(ns),
             units::percent(ns, total)
         ),
+        hatched: false,
     };
     present.into_iter().map(entry).collect()
 }
@@ -353,5 +355,6 @@ fn frame_text(analysis: &Analysis<'_>, tree: &CallTree, node: &Node) -> FrameTex
         details: details.join(", "),
         fill,
         strong,
+        hatched: false,
     }
 }

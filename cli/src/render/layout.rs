@@ -26,7 +26,17 @@ pub(crate) struct Placed {
 impl Layout {
     /// `min_share` is the narrowest box to keep, as a share of the whole.
     pub(crate) fn new(tree: &CallTree, min_share: f64) -> Layout {
-        let total_ns = tree.root().stats.total_ns;
+        let weight = |id: NodeId| tree.node(id).stats.total_ns;
+        Layout::of(weight, |id| tree.node(id).children.clone(), min_share)
+    }
+
+    /// Of any tree, by what its nodes weigh and which children they have.
+    pub(crate) fn of(
+        weight: impl Fn(NodeId) -> u64,
+        children: impl Fn(NodeId) -> Vec<NodeId>,
+        min_share: f64,
+    ) -> Layout {
+        let total_ns = weight(NodeId::ROOT);
         let unit_ns = total_ns.div_ceil(MAX_UNITS).max(1);
         let min_ns = (total_ns as f64 * min_share).max(unit_ns as f64);
         let mut layout = Layout {
@@ -35,9 +45,8 @@ impl Layout {
         };
         let mut open = vec![(NodeId::ROOT, 0, 0)];
         while let Some((id, depth, start_ns)) = open.pop() {
-            let node = tree.node(id);
             // Edges are rounded, not widths, so that children never stick out of their parent.
-            let width = (start_ns + node.stats.total_ns) / unit_ns - start_ns / unit_ns;
+            let width = (start_ns + weight(id)) / unit_ns - start_ns / unit_ns;
             layout.boxes.push(Placed {
                 node: id,
                 depth,
@@ -45,8 +54,8 @@ impl Layout {
             });
             let mut at = start_ns;
             let first = open.len();
-            for &child in &node.children {
-                let ns = tree.node(child).stats.total_ns;
+            for child in children(id) {
+                let ns = weight(child);
                 if ns as f64 >= min_ns && depth < MAX_DEPTH {
                     open.push((child, depth + 1, at));
                 } else {

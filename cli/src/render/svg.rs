@@ -14,18 +14,31 @@ pub(crate) struct FrameText {
     pub(crate) details: String,
     pub(crate) fill: Color,
     pub(crate) strong: bool,
+    /// Drawn with stripes over the colour of [`HATCHED`].
+    pub(crate) hatched: bool,
 }
 
 /// An entry of the legend.
 pub(crate) struct LegendEntry {
     pub(crate) color: Color,
     pub(crate) text: String,
+    pub(crate) hatched: bool,
 }
 
 pub(crate) struct Header {
     /// Lines of text above the legend, under inferno's title and subtitle.
     pub(crate) lines: Vec<String>,
     pub(crate) legend: Vec<LegendEntry>,
+}
+
+/// What hatched frames are filled with.
+pub(crate) const HATCHED: Color = Color(238, 238, 234);
+
+fn fill_of(color: Color, hatched: bool) -> String {
+    match hatched {
+        true => "url(#hatched)".to_owned(),
+        false => color.css(),
+    }
 }
 
 pub(crate) const FONT_SIZE: usize = 12;
@@ -117,11 +130,12 @@ fn write_frame(
         details,
         fill,
         strong,
+        hatched,
     } = frame(index);
     let rect = &group[group.find("<rect")?..];
     let text = &rect[rect.find("<text")?..];
     let rect = moved_down(&rect[..rect.len() - text.len()], added)?;
-    let rect = rect.replacen(attribute(&rect, "fill")?, &fill.css(), 1);
+    let rect = rect.replacen(attribute(&rect, "fill")?, &fill_of(fill, hatched), 1);
     let text = moved_down(&text[..=text.find('>')?], added)?;
     let width_px = attribute(&rect, "width")?
         .trim_end_matches('%')
@@ -188,6 +202,12 @@ fn write_header(out: &mut String, header: &Header, legend: &[PlacedEntry]) {
     // Under inferno's subtitle, whose baseline is at four times the font size.
     let top = FONT_SIZE * 4 + LINE_HEIGHT;
     out.push_str("<style type=\"text/css\">.strong { font-weight:bold; } .dark { fill:#ffffff; } #frames > g > rect { stroke:#ffffff; stroke-width:0.5; }</style>");
+    if header.legend.iter().any(|entry| entry.hatched) {
+        out.push_str(&format!(
+            "<defs><pattern id=\"hatched\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\" patternTransform=\"rotate(45)\"><rect width=\"6\" height=\"6\" fill=\"{}\"/><rect width=\"2\" height=\"6\" fill=\"rgb(205,205,200)\"/></pattern></defs>",
+            HATCHED.css()
+        ));
+    }
     for (index, line) in header.lines.iter().enumerate() {
         let y = top + index * LINE_HEIGHT;
         out.push_str(&format!(
@@ -202,7 +222,7 @@ fn write_header(out: &mut String, header: &Header, legend: &[PlacedEntry]) {
             "<rect x=\"{}\" y=\"{}\" width=\"12\" height=\"12\" fill=\"{}\"/><text x=\"{}\" y=\"{y}\">{}</text>",
             place.x,
             y - 10,
-            entry.color.css(),
+            fill_of(entry.color, entry.hatched),
             place.x + 18,
             escape(&entry.text)
         ));

@@ -172,7 +172,10 @@ fn twice_the_recording_is_no_change() {
 fn a_hundred_thousand_nodes() {
     let of = |each_ns| {
         let names: Vec<String> = (0..50_000).map(|n| format!("app::f{n}")).collect();
-        let waits: Vec<_> = names.iter().map(|name| ("app::a", name.as_str(), 30, each_ns)).collect();
+        let waits: Vec<_> = names
+            .iter()
+            .map(|name| ("app::a", name.as_str(), 30, each_ns))
+            .collect();
         by_hand(&waits)
     };
     let (base, new) = (of(1_000_000), of(1_010_000));
@@ -180,7 +183,8 @@ fn a_hundred_thousand_nodes() {
     let diff = diff(&base, &new);
     println!("{} nodes in {:?}", diff.nodes.len(), started.elapsed());
     assert!(diff.nodes.len() > 100_000);
-    assert_eq!(findings(&diff).len(), 0);
+    // One per cent in each of them is nothing to see; in all together it is.
+    assert_eq!(findings(&diff), [(Verdict::Slower, "app::a".to_owned())]);
 }
 
 /// (task, function, episodes, ns each), one wait each, evenly over ten seconds.

@@ -1,9 +1,11 @@
 //! `asyncprof diff`: a comparison as text, or as JSON.
 
 mod data;
+mod picture;
 #[cfg(test)]
 mod tests;
 mod text;
 
 pub(crate) use data::{DiffInput, DiffReport, Sort, diff_json};
+pub(crate) use picture::diff_picture;
 pub(crate) use text::diff_text;

@@ -133,7 +133,7 @@ fn details(entry: &NodeEntry) -> String {
     units::printable(&parts.join("; "))
 }
 
-fn rate(ns_per_second: f64) -> String {
+pub(super) fn rate(ns_per_second: f64) -> String {
     units::duration(ns_per_second.round().max(0.0) as u64)
 }
 
@@ -142,7 +142,7 @@ fn signed(ns_per_second: f64) -> String {
     format!("{sign}{}", rate(ns_per_second.abs()))
 }
 
-fn signed_percent(part: f64) -> String {
+pub(super) fn signed_percent(part: f64) -> String {
     let sign = if part < 0.0 { '−' } else { '+' };
     let percent = part.abs() * 100.0;
     match percent >= 1000.0 {
@@ -175,7 +175,7 @@ fn change(entry: &NodeEntry) -> String {
     format!("{}, 95 %: {}", relative(entry), interval(entry))
 }
 
-fn q(q: f64) -> String {
+pub(super) fn q(q: f64) -> String {
     match q {
         q if q < 0.0001 => "<0.0001".to_owned(),
         q => format!("{q:.4}"),
@@ -232,7 +232,7 @@ fn answer(p: f64, permuted: &str) -> String {
     format!("{word} (p = {p:.3}, by permuted {permuted})")
 }
 
-fn percent_of(part: f64) -> String {
+pub(super) fn percent_of(part: f64) -> String {
     let text = format!("{:.3}", part * 100.0);
     format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
 }
