@@ -184,12 +184,14 @@ pub fn branches(build: Build) {
             "branches::mapped_nap",
             Timer,
             "branches::mapped > branches::drain > tokio_stream::stream_map::StreamMap::poll_next > branches::mapped_nap > branches::nap > tokio::time::sleep",
-        ),
+        )
+        .beside_another(10_000_000, 10),
         at(
             "branches::mapped_item",
             Channel,
             "branches::mapped > branches::drain > tokio_stream::stream_map::StreamMap::poll_next > branches::mapped_item > tokio::sync::mpsc",
-        ),
+        )
+        .beside_another(10_000_000, 10),
         at(
             "branches::join_next",
             Join,

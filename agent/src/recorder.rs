@@ -101,7 +101,7 @@ pub(crate) struct Thread {
 }
 
 #[repr(C, align(16))]
-struct SamplingStack([u8; unwind::STACK_NEEDED as usize]);
+struct SamplingStack([u8; 2 * unwind::STACK_NEEDED as usize]);
 
 /// Makes this process able to record. Once.
 pub(crate) fn install(region: Region, process: usize) -> io::Result<()> {

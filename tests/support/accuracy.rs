@@ -65,6 +65,7 @@ pub struct Site {
     pub waits: Option<RangeInclusive<u64>>,
     pub is_running: bool,
     pub from_spawn: bool,
+    pub doubt_ns: f64,
 }
 
 /// An await at `stack`: functions separated by ` > `, root first, the beginning of the library's leaf last.
@@ -76,6 +77,7 @@ pub fn site(name: &'static str, kind: Kind, stack: &'static str) -> Site {
         waits: None,
         is_running: false,
         from_spawn: false,
+        doubt_ns: 0.0,
     }
 }
 
@@ -103,6 +105,13 @@ impl Site {
     /// The number of awaits: one that is polled late, as on a busy machine, may find all done.
     pub fn waits_at_most(mut self, awaits: u64) -> Site {
         self.waits = Some(0..=awaits);
+        self
+    }
+
+    /// Whose waits are they where two branches are ready when the task is polled? The wake-up tells the profile, the
+    /// order in which it looks tells the program. On a busy machine that happens now and then.
+    pub fn beside_another(mut self, each_ns: u32, waits: u32) -> Site {
+        self.doubt_ns = f64::from(each_ns) * f64::from(waits) / 2.0;
         self
     }
 

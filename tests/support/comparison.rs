@@ -89,6 +89,7 @@ impl Comparison<'_> {
         {
             beside.slack_ns = SLACK_NS_OF_ROOTS;
         }
+        beside.slack_ns += site.doubt_ns;
         self.agree(site.name, truth.total_ns, sum.ns, beside, truth.episodes);
     }
 

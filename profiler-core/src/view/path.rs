@@ -53,7 +53,7 @@ pub(super) fn visible_busy(
     let mut shown_of = None;
     for (at, call) in under_app.iter().enumerate() {
         let is_first = at == 0 || owner(&under_app[at - 1]) != owner(call);
-        let is_telling = call.category == Category::Library || owner(call) == "std";
+        let is_telling = call.category != Category::Plumbing || owner(call) == "std";
         let is_leaf = at + 1 == under_app.len() && shown_of.as_ref() != Some(&owner(call));
         if is_leaf || is_first && is_telling {
             shown.push(Shown::of(call));
