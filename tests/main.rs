@@ -21,6 +21,7 @@ mod recordings;
 mod rules;
 mod runtimes;
 mod samples;
+mod series;
 mod signals;
 mod support;
 mod transparency;
