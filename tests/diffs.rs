@@ -98,7 +98,10 @@ fn the_wait_that_got_longer_and_only_that() {
     );
 
     let drawn = diff(&folder, &["a.data", "b.data", "-o", "diff.svg"]);
-    assert_eq!((drawn.code, drawn.stderr.as_str()), (0, "flame graph: diff.svg\n"));
+    assert_eq!(
+        (drawn.code, drawn.stderr.as_str()),
+        (0, "flame graph: diff.svg\n")
+    );
     let svg = fs::read_to_string(folder.path().join("diff.svg")).unwrap();
     assert!(svg.contains("▲ +") && svg.trim_end().ends_with("</svg>"));
     let piped = diff(&folder, &["a.data", "b.data", "-o", "-"]);
