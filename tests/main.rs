@@ -8,6 +8,7 @@ mod accuracy_page;
 mod accuracy_suite;
 
 mod diffs;
+mod diffs_folded;
 mod endings;
 mod families;
 mod help;
