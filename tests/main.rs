@@ -8,6 +8,7 @@ mod accuracy_page;
 mod accuracy_suite;
 
 mod diffs;
+mod diffs_folded;
 mod endings;
 mod families;
 mod help;
@@ -21,6 +22,7 @@ mod recordings;
 mod rules;
 mod runtimes;
 mod samples;
+mod series;
 mod signals;
 mod support;
 mod transparency;

@@ -4,15 +4,20 @@ use std::io::{IsTerminal, Write, stdout};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use asyncprof_core::diff::{Answer, Diff, DiffOptions, Exposure, Question, compare, objections};
+use asyncprof_core::diff::{
+    Answer, Diff, DiffOptions, Exposure, Folded, Question, compare, compare_folded, objections,
+};
 use asyncprof_core::profile::Profile;
 use asyncprof_core::view::By;
 use clap::{Args, ValueEnum};
 
+use super::diff_folded::load_folded;
 use super::load::load;
 use super::rules::RulesArg;
 use crate::record::write_picture;
-use crate::render::{DiffInput, DiffReport, Sort, diff_json, diff_picture, diff_text};
+use crate::render::{
+    DiffInput, DiffReport, FoldedReport, Sort, diff_json, diff_picture, diff_text, folded_text,
+};
 
 /// Compare two recordings: what got slower, what faster, what did not change, and what cannot be told
 ///
@@ -27,6 +32,7 @@ Examples:
   asyncprof diff --by io before.data after.data      only the waits for input and output
   asyncprof diff --per share before.data after.data  whatever the load was
   asyncprof diff --fail-on slower main.data pr.data  for CI: fails if anything got slower
+  asyncprof diff before.folded after.folded          folded stacks of any profiler: shares only
   asyncprof diff --json a.data b.data | jq '.findings[] | [.verdict, .frame]'
 
 Exit codes:
@@ -181,21 +187,63 @@ const UNUSABLE: u8 = 2;
 
 impl DiffCommand {
     pub(crate) fn run(self) -> Result<u8> {
+        let folded = self.sides().and_then(|(base, new)| load_folded(base, new));
+        match folded.and_then(|sides| sides.map(|sides| self.compared_folded(&sides)).transpose()) {
+            Ok(None) => {}
+            Ok(Some((diff, is_counted))) => {
+                self.print_folded(&diff, is_counted)?;
+                return Ok(self.exit_code(&diff));
+            }
+            Err(error) => return Ok(refuse(&error)),
+        }
         let compared = self.compared();
         let (runs, diff, objections) = match compared {
             Ok(compared) => compared,
-            Err(error) => {
-                let _ = writeln!(std::io::stderr(), "asyncprof: {error:#}");
-                return Ok(UNUSABLE);
-            }
+            Err(error) => return Ok(refuse(&error)),
         };
         self.print(&runs, &diff, objections)?;
+        Ok(self.exit_code(&diff))
+    }
+
+    fn exit_code(&self, diff: &Diff) -> u8 {
         let answer = self.fail_on.map(|question| diff.answer(question.into()));
-        Ok(match answer {
+        match answer {
             None | Some(Answer::No) => 0,
             Some(Answer::Yes) => 1,
             Some(Answer::CannotTell) => 3,
-        })
+        }
+    }
+
+    /// And whether samples were counted.
+    fn compared_folded(&self, sides: &[Vec<Folded>; 2]) -> Result<(Diff, bool)> {
+        let is_plain = matches!((self.by, self.sort), (ByArg::Wall, SortArg::Change));
+        if !is_plain || self.output.is_some() || self.all {
+            bail!("--by, --sort, --all and -o are for recordings of asyncprof, and these are folded stacks");
+        }
+        let [base, new] = sides.each_ref().map(|side| side.iter().collect::<Vec<_>>());
+        let options = DiffOptions {
+            min_effect: self.min_effect,
+            exact_names: matches!(self.names, MatchArg::Exact),
+            ..DiffOptions::default()
+        };
+        let is_counted = base.iter().chain(&new).all(|folded| folded.is_counted);
+        Ok((compare_folded(&base, &new, &options), is_counted))
+    }
+
+    fn print_folded(&self, diff: &Diff, is_counted: bool) -> Result<()> {
+        let names = |paths: &[PathBuf]| paths.iter().map(|path| path.display().to_string()).collect();
+        let (base, new) = self.sides()?;
+        let report = FoldedReport::new(
+            diff,
+            [names(base), names(new)],
+            is_counted,
+            self.min_effect,
+            self.limit,
+        );
+        match self.json {
+            true => diff_json(&report, stdout().lock()),
+            false => folded_text(&report, wants_color(), stdout().lock()),
+        }
     }
 
     fn compared(&self) -> Result<(Runs, Diff, Vec<String>)> {
@@ -216,12 +264,16 @@ impl DiffCommand {
         Ok((runs, diff, objections))
     }
 
-    fn load(&self) -> Result<Runs> {
-        let (base, new) = match (self.profiles.as_slice(), self.vs.as_slice()) {
-            ([base, new], []) => (std::slice::from_ref(base), std::slice::from_ref(new)),
+    fn sides(&self) -> Result<(&[PathBuf], &[PathBuf])> {
+        match (self.profiles.as_slice(), self.vs.as_slice()) {
+            ([base, new], []) => Ok((std::slice::from_ref(base), std::slice::from_ref(new))),
             (_, []) => bail!("expected two profiles, BASE and NEW, or several on each side of --vs"),
-            sides => sides,
-        };
+            sides => Ok(sides),
+        }
+    }
+
+    fn load(&self) -> Result<Runs> {
+        let (base, new) = self.sides()?;
         let side = |paths: &[PathBuf]| {
             paths
                 .iter()
@@ -267,13 +319,20 @@ impl DiffCommand {
             sort: self.sort.into(),
             all: self.all,
         });
-        let color =
-            stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         match self.json {
             true => diff_json(&report, stdout().lock()),
-            false => diff_text(&report, color, stdout().lock()),
+            false => diff_text(&report, wants_color(), stdout().lock()),
         }
     }
+}
+
+fn wants_color() -> bool {
+    stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+fn refuse(error: &anyhow::Error) -> u8 {
+    let _ = writeln!(std::io::stderr(), "asyncprof: {error:#}");
+    UNUSABLE
 }
 
 struct Runs {

@@ -2,6 +2,7 @@
 
 mod demo;
 mod diff;
+mod diff_folded;
 mod duration;
 mod flamegraph;
 mod load;

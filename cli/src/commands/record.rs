@@ -4,15 +4,19 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 
 use super::duration::parse_duration;
 use super::rules::RulesArg;
-use crate::record::{Request, record};
+use crate::record::{Request, Series, record, record_series};
 
 /// Not a round number, so as not to keep step with what programs do at round ones.
 pub(crate) const DEFAULT_FREQ_HZ: u32 = 997;
+
+/// Of each program of --ab. `diff` deals out whole runs: with three a side chance alone does as well as a real change in
+/// one of 20 deals, with five in one of 252.
+const DEFAULT_RUNS: u32 = 5;
 
 /// Run a program and record where its tasks' time goes
 ///
@@ -28,14 +32,24 @@ Examples:
   asyncprof record -d 30s -- ./app             end it after 30 seconds
   asyncprof record -o slow.svg -- ./app        only the picture
   asyncprof record -o slow.data -- ./app       only the profile
-  asyncprof record -- cargo run --release      programs that it starts are recorded, too")]
+  asyncprof record -- cargo run --release      programs that it starts are recorded, too
+  asyncprof record --runs 6 --ab ./old ./new -- --port 8080
+                                               both in turn, six times each, to compare with diff")]
 pub(crate) struct RecordCommand {
-    /// Write just this file: a flame graph if it ends in .svg, else a profile
+    /// Write just this file: a flame graph if it ends in .svg, else a profile. Of several runs: what the names of
+    /// their profiles begin with
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// End after this time (500ms, 30s, 5m, 1h): the program gets SIGTERM, and SIGKILL 5 s later
     #[arg(short, long, value_name = "TIME", value_parser = parse_duration)]
     duration: Option<Duration>,
+    /// Record so many runs (with --ab: of each program; 5 if not given), each to a profile of its own; --duration is
+    /// that of one run. Ends with 0 if all did, or were ended by --duration, else with the first other exit code
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000), conflicts_with = "keep_running")]
+    runs: Option<u32>,
+    /// Record two programs in turn (A B, B A, …), with the arguments after --
+    #[arg(long, value_names = ["OLD", "NEW"], num_args = 1.., conflicts_with = "keep_running")]
+    ab: Vec<OsString>,
     /// Look this often per second at polling threads, to tell what burns or blocks in them; 0: not at all
     #[arg(short = 'F', long, value_name = "HZ", default_value_t = DEFAULT_FREQ_HZ, value_parser = clap::value_parser!(u32).range(..=10_000))]
     freq: u32,
@@ -54,13 +68,18 @@ pub(crate) struct RecordCommand {
     #[arg(short, long)]
     verbose: bool,
     /// The program and its arguments
-    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
+    #[arg(
+        required_unless_present = "ab",
+        trailing_var_arg = true,
+        value_name = "COMMAND"
+    )]
     command: Vec<OsString>,
 }
 
 impl RecordCommand {
     pub(crate) fn run(self) -> Result<u8> {
-        record(&Request {
+        let series = self.series()?;
+        let request = Request {
             command: self.command,
             shown_command: None,
             output: self.output,
@@ -71,6 +90,26 @@ impl RecordCommand {
             rules: self.rules.load()?,
             quiet: self.quiet,
             verbose: self.verbose,
+        };
+        match series {
+            None => record(&request),
+            Some(series) => record_series(&series, &request),
+        }
+    }
+
+    /// None for the one run of one command.
+    fn series(&self) -> Result<Option<Series>> {
+        Ok(match (self.ab.as_slice(), self.runs) {
+            ([], None | Some(1)) => None,
+            ([], Some(runs)) => Some(Series::of_one(runs)),
+            ([old, new], runs) => Some(Series::of_two(
+                [old.clone(), new.clone()],
+                runs.unwrap_or(DEFAULT_RUNS),
+            )),
+            (programs, _) => bail!(
+                "--ab takes two programs, OLD and NEW, and got {}; their arguments follow after --, as in --ab ./old ./new -- ARGS",
+                programs.len()
+            ),
         })
     }
 }

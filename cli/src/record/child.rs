@@ -1,6 +1,7 @@
 //! The recorded program and its signals: runs it, waits for it, and does with Ctrl-C, SIGTERM and time limits what
 //! a terminal user expects.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus};
@@ -39,6 +40,7 @@ pub(super) struct Limit {
 
 pub(super) struct Signals {
     received: Receiver<Origin>,
+    last: Cell<Option<i32>>,
 }
 
 impl Signals {
@@ -61,7 +63,18 @@ impl Signals {
                 }
             })
             .context("cannot start the signal thread")?;
-        Ok(Signals { received })
+        Ok(Signals {
+            received,
+            last: Cell::new(None),
+        })
+    }
+
+    /// The last one that came so far, if any.
+    pub(super) fn last(&self) -> Option<i32> {
+        if let Some(origin) = self.received.try_iter().last() {
+            self.last.set(Some(origin.signal));
+        }
+        self.last.get()
     }
 }
 
@@ -153,6 +166,7 @@ pub(super) fn supervise(
             }
             recv(signals.received) -> origin => {
                 let Ok(origin) = origin else { continue };
+                signals.last.set(Some(origin.signal));
                 if origin.signal == SIGINT {
                     interrupts += 1;
                     if interrupts > 1 {

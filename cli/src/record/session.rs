@@ -46,6 +46,11 @@ pub(crate) struct Request {
 
 /// Runs the command and records it. Returns the exit code to end with: the program's own.
 pub(crate) fn record(request: &Request) -> Result<u8> {
+    record_until(request, &Signals::catch()?)
+}
+
+/// The same, with signals that were caught before.
+pub(super) fn record_until(request: &Request, signals: &Signals) -> Result<u8> {
     let target = target::find(&request.command[0])?;
     if request.output.as_deref() == Some(Path::new("-")) {
         bail!(
@@ -82,7 +87,6 @@ pub(crate) fn record(request: &Request) -> Result<u8> {
         }
     }
 
-    let signals = Signals::catch()?;
     let (stacks, sampling) = match request.freq_hz {
         0 => (None, None),
         hz => {
@@ -104,7 +108,7 @@ pub(crate) fn record(request: &Request) -> Result<u8> {
     let clock = Arc::clone(&region);
     let (end, at_ticks) = supervise(
         child,
-        &signals,
+        signals,
         limit,
         |elapsed| status.show(elapsed, sampler.progress()),
         move || clock.now(),

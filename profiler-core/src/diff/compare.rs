@@ -13,7 +13,7 @@ use crate::view::{By, FrameKind, Rules};
 pub(super) const ALPHA: f64 = 0.05;
 
 /// Nodes with fewer episodes, both sides taken together, are not tested.
-const MIN_EPISODES: u64 = 20;
+pub(super) const MIN_EPISODES: u64 = 20;
 
 #[derive(Clone, Debug)]
 pub struct DiffOptions {
@@ -176,7 +176,7 @@ fn estimated(place: &Place, base: &Side<'_>, new: &Side<'_>) -> DiffNode {
     }
 }
 
-fn judge(nodes: &mut [DiffNode], min_effect_rate: f64) {
+pub(super) fn judge(nodes: &mut [DiffNode], min_effect_rate: f64) {
     let tested: Vec<usize> = (0..nodes.len()).filter(|&at| nodes[at].p.is_some()).collect();
     let p_values: Vec<f64> = tested.iter().filter_map(|&at| nodes[at].p).collect();
     for (at, q) in tested.into_iter().zip(q_values(&p_values)) {

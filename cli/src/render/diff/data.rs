@@ -301,7 +301,7 @@ fn frame(diff: &Diff, at: usize) -> (String, usize) {
 }
 
 /// Writes the report as one JSON object.
-pub(crate) fn diff_json(report: &DiffReport, mut out: impl Write) -> anyhow::Result<()> {
+pub(crate) fn diff_json(report: &impl Serialize, mut out: impl Write) -> anyhow::Result<()> {
     // In one piece: an error of the writer comes back as what it is, not as one of JSON.
     let mut text = serde_json::to_vec_pretty(report)?;
     text.push(b'\n');

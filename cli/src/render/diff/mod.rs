@@ -1,11 +1,13 @@
 //! `asyncprof diff`: a comparison as text, or as JSON.
 
 mod data;
+mod folded;
 mod picture;
 #[cfg(test)]
 mod tests;
 mod text;
 
 pub(crate) use data::{DiffInput, DiffReport, Sort, diff_json};
+pub(crate) use folded::{FoldedReport, folded_text};
 pub(crate) use picture::diff_picture;
 pub(crate) use text::diff_text;

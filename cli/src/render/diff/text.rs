@@ -103,7 +103,7 @@ fn table(entries: &[NodeEntry], color: bool) -> String {
 }
 
 /// A sign and a colour, told apart by colour-blind eyes, too.
-fn sign(verdict: &str) -> (&'static str, Option<u8>) {
+pub(super) fn sign(verdict: &str) -> (&'static str, Option<u8>) {
     match verdict {
         "slower" | "new" => ("▲", Some(208)),
         "faster" | "gone" => ("▼", Some(39)),

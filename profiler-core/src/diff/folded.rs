@@ -1,0 +1,331 @@
+//! Folded stacks of other profilers, `a;b;c 12` a line, and what can be said of them: shares, and where the numbers
+//! count samples how far chance moves those.
+
+use std::collections::{BTreeMap, HashMap};
+
+use thiserror::Error;
+
+use super::blame::blame;
+use super::compare::{ALPHA, Diff, DiffNode, DiffOptions, MIN_EPISODES, Verdict, judge};
+use super::estimate::{Estimate, Spread, of_difference};
+use super::quantiles::{t_quantile, two_sided_p};
+use crate::view::names::display_name;
+use crate::view::{Category, FrameKind};
+
+/// One file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Folded {
+    /// Frames, outermost first.
+    stacks: Vec<(Vec<String>, f64)>,
+    pub total: f64,
+    /// All numbers are whole: they count samples, as far as one can see.
+    pub is_counted: bool,
+}
+
+/// Why text is no folded stacks.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum NotFolded {
+    #[error("line {0} is not a folded stack: expected frames and a number, as in `main;work 12`")]
+    Line(usize),
+    #[error("it holds no samples")]
+    Empty,
+    #[error("its numbers are too large to add up")]
+    TooLarge,
+}
+
+impl Folded {
+    pub fn parse(text: &str) -> Result<Folded, NotFolded> {
+        let mut stacks = Vec::new();
+        for (at, line) in text.lines().enumerate().filter(|line| !line.1.trim().is_empty()) {
+            stacks.push(stack(line.trim()).ok_or(NotFolded::Line(at + 1))?);
+        }
+        let total: f64 = stacks.iter().map(|stack| stack.1).sum();
+        if !total.is_finite() {
+            return Err(NotFolded::TooLarge);
+        }
+        if total <= 0.0 {
+            return Err(NotFolded::Empty);
+        }
+        Ok(Folded {
+            is_counted: stacks.iter().all(|stack| stack.1.fract() == 0.0),
+            stacks,
+            total,
+        })
+    }
+}
+
+/// Frames may hold blanks; the number is behind the last one.
+fn stack(line: &str) -> Option<(Vec<String>, f64)> {
+    let (frames, number) = line.rsplit_once(char::is_whitespace)?;
+    let number: f64 = number.parse().ok()?;
+    let is_usable = number.is_finite() && number >= 0.0;
+    let frames = frames.trim_end().split(';').map(str::to_owned).collect();
+    is_usable.then_some((frames, number))
+}
+
+/// Compares shares; each side has at least one file. Rates are parts of a billion.
+///
+/// Samples are taken as independent, so that a share p of n of them has the variance p (1 − p) / n. Where any file has
+/// fractions nothing is tested, and what changed by more than matters is inconclusive.
+pub fn compare_folded(base: &[&Folded], new: &[&Folded], options: &DiffOptions) -> Diff {
+    let files = [base, new].concat();
+    let is_counted = files.iter().all(|file| file.is_counted);
+    let totals: Vec<f64> = files.iter().map(|file| file.total).collect();
+    let mut nodes: Vec<DiffNode> = Vec::new();
+    for place in places(&files, options.exact_names) {
+        let at = nodes.len();
+        if at > 0 {
+            nodes[place.parent].children.push(at);
+        }
+        let side = |from: usize, to: usize| estimate(&place.counts[from..to], &totals[from..to], is_counted);
+        let (base, new) = (side(0, base.len()), side(base.len(), files.len()));
+        nodes.push(node(place, base, new, is_counted));
+    }
+    let min_effect_rate = options.min_effect * 1e9;
+    let findings = if is_counted {
+        judge(&mut nodes, min_effect_rate);
+        blame(&mut nodes, min_effect_rate)
+    } else {
+        largest(&mut nodes, min_effect_rate)
+    };
+    nodes[0].kind = FrameKind::Root;
+    Diff {
+        nodes,
+        findings,
+        min_effect_rate,
+        gate: None,
+    }
+}
+
+struct Place {
+    name: String,
+    parent: usize,
+    /// By file, with all that is inside.
+    counts: Vec<f64>,
+}
+
+/// Parents before children, in an order that does not depend on that of the files.
+fn places(files: &[&Folded], exact_names: bool) -> Vec<Place> {
+    let mut stacks: BTreeMap<Vec<String>, Vec<f64>> = BTreeMap::new();
+    let shown = |name: &String| match exact_names {
+        true => name.clone(),
+        false => display_name(name),
+    };
+    for (number, file) in files.iter().enumerate() {
+        for (frames, count) in &file.stacks {
+            let frames = frames.iter().map(shown).collect();
+            stacks.entry(frames).or_insert_with(|| vec![0.0; files.len()])[number] += count;
+        }
+    }
+    let place = |name: &str, parent| Place {
+        name: name.to_owned(),
+        parent,
+        counts: vec![0.0; files.len()],
+    };
+    let mut places = vec![place("all", 0)];
+    let mut index: HashMap<(usize, String), usize> = HashMap::new();
+    for (frames, counts) in stacks {
+        let mut path = vec![0];
+        for frame in frames {
+            let (parent, next) = (path[path.len() - 1], places.len());
+            let at = *index.entry((parent, frame.clone())).or_insert(next);
+            if at == next {
+                places.push(place(&frame, parent));
+            }
+            path.push(at);
+        }
+        for at in path {
+            for (sum, count) in places[at].counts.iter_mut().zip(&counts) {
+                *sum += count;
+            }
+        }
+    }
+    places
+}
+
+fn estimate(counts: &[f64], totals: &[f64], is_counted: bool) -> Estimate {
+    let runs = counts.len() as f64;
+    let shares = counts.iter().zip(totals).map(|(count, total)| count / total);
+    let rates: Vec<f64> = shares.map(|share| share * 1e9).collect();
+    let of_run = |(rate, total): (&f64, &f64)| (rate * (1e9 - rate) / total).max(0.0);
+    let variance: f64 = rates.iter().zip(totals).map(of_run).sum();
+    Estimate {
+        rate: rates.iter().sum::<f64>() / runs,
+        episodes: counts.iter().sum::<f64>() as u64,
+        spread: Spread {
+            variance: if is_counted { variance / runs.powi(2) } else { 0.0 },
+            ..Spread::default()
+        },
+        rates,
+        ..Estimate::default()
+    }
+}
+
+fn node(place: Place, base: Estimate, new: Estimate, is_counted: bool) -> DiffNode {
+    let effect = new.rate - base.rate;
+    let spread = of_difference(&base, &new);
+    let standard_error = spread.variance.sqrt();
+    let half = t_quantile(1.0 - ALPHA / 2.0, spread.dof) * standard_error;
+    let is_tested = is_counted && base.episodes.saturating_add(new.episodes) >= MIN_EPISODES;
+    let p = match standard_error > 0.0 {
+        true => two_sided_p(effect / standard_error, spread.dof),
+        false => 1.0,
+    };
+    DiffNode {
+        name: place.name,
+        kind: FrameKind::Function(Category::App),
+        parent: place.parent,
+        children: Vec::new(),
+        effect,
+        interval: (effect - half, effect + half),
+        standard_error,
+        p: is_tested.then_some(p),
+        q: None,
+        verdict: if is_counted {
+            Verdict::Rare
+        } else {
+            Verdict::Inconclusive
+        },
+        partner: None,
+        base,
+        new,
+    }
+}
+
+/// Where most of each change is that would matter if it were one.
+fn largest(nodes: &mut [DiffNode], min_effect_rate: f64) -> Vec<usize> {
+    for node in nodes.iter_mut() {
+        if node.effect.abs() >= min_effect_rate && node.effect != 0.0 {
+            node.verdict = if node.effect > 0.0 {
+                Verdict::Slower
+            } else {
+                Verdict::Faster
+            };
+        }
+    }
+    let findings = blame(nodes, min_effect_rate);
+    for node in nodes {
+        node.verdict = Verdict::Inconclusive;
+        node.partner = None;
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::diff::{Answer, Question};
+
+    fn parse(text: &str) -> Folded {
+        Folded::parse(text).unwrap()
+    }
+
+    fn diff(base: &Folded, new: &Folded) -> Diff {
+        compare_folded(&[base], &[new], &DiffOptions::default())
+    }
+
+    fn found(diff: &Diff) -> Vec<(&str, Verdict)> {
+        let finding = |&at: &usize| (diff.nodes[at].name.as_str(), diff.nodes[at].verdict);
+        diff.findings.iter().map(finding).collect()
+    }
+
+    #[test]
+    fn names_hold_anything_but_semicolons_and_numbers_may_be_fractions() {
+        let folded = parse("a b;größe <T>;\"c\" 3\r\n\n  x 1e1\n");
+        assert_eq!(folded.stacks[0].0, ["a b", "größe <T>", "\"c\""]);
+        assert_eq!((folded.total, folded.is_counted), (13.0, true));
+        assert!(!parse("a;b 12.5\n").is_counted);
+        for (text, why) in [
+            ("", NotFolded::Empty),
+            ("a;b 0", NotFolded::Empty),
+            ("a 1\nb", NotFolded::Line(2)),
+            ("a -1", NotFolded::Line(1)),
+            ("a inf", NotFolded::Line(1)),
+            ("a 1e308\nb 1e308", NotFolded::TooLarge),
+        ] {
+            assert_eq!(Folded::parse(text), Err(why), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_share_that_grew_is_found_and_blamed_on_the_innermost_frame() {
+        let diff = diff(
+            &parse("main;f 500\nmain;g 9500"),
+            &parse("main;f 1000\nmain;g 9000"),
+        );
+        let mut names = found(&diff);
+        names.sort();
+        assert_eq!(names, [("f", Verdict::Slower), ("g", Verdict::Faster)]);
+        let f = diff.nodes.iter().find(|node| node.name == "f").unwrap();
+        // √(0.05·0.95/10000 + 0.1·0.9/10000) = 0.0037
+        assert!((f.effect / 1e9 - 0.05).abs() < 1e-12 && (f.standard_error / 1e9 - 0.0037).abs() < 1e-5);
+        assert_eq!(diff.answer(Question::Slower), Answer::Yes);
+    }
+
+    #[test]
+    fn a_few_samples_and_fractions_prove_nothing() {
+        let few = diff(&parse("f 5\ng 95"), &parse("f 9\ng 91"));
+        assert_eq!(found(&few), []);
+        let fractions = diff(&parse("f 500.5\ng 9500"), &parse("f 1000.5\ng 9000"));
+        let mut names = found(&fractions);
+        names.sort();
+        assert_eq!(
+            names,
+            [("f", Verdict::Inconclusive), ("g", Verdict::Inconclusive)]
+        );
+        assert!(fractions.nodes.iter().all(|node| node.p.is_none()));
+        assert_eq!(fractions.answer(Question::Slower), Answer::CannotTell);
+    }
+
+    /// Draws of the same distribution: of 200 pairs at most 8 % have any finding.
+    #[test]
+    fn a_program_against_itself() {
+        let mut random = crate::diff::gate::Random(7);
+        let mut draw = || {
+            let mut counts = [0; 40];
+            for _ in 0..5000 {
+                // Squared, so that some are frequent and some rare.
+                let at = random.below(40) * random.below(40) / 40;
+                counts[at] += 1;
+            }
+            let lines = counts
+                .iter()
+                .enumerate()
+                .map(|(at, count)| format!("main;f{at} {count}\n"));
+            parse(&lines.collect::<String>())
+        };
+        let alarms = (0..200)
+            .filter(|_| !diff(&draw(), &draw()).findings.is_empty())
+            .count();
+        println!("{alarms} of 200");
+        assert!(alarms <= 16, "{alarms}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in any::<String>(), lines in proptest::collection::vec("[a-c;: ]{0,9} [0-9.e+-]{0,5}", 0..9)) {
+            let other = parse("a;b 3\nc 1.5");
+            for text in [text, lines.join("\n")] {
+                if let Ok(folded) = Folded::parse(&text) {
+                    diff(&folded, &other);
+                    prop_assert!(diff(&folded, &folded).findings.is_empty());
+                }
+            }
+        }
+
+        #[test]
+        fn swapped_sides_swap_the_signs(counts in proptest::collection::vec((0_u32..999, 0_u32..999), 2..9)) {
+            let side = |of: fn(&(u32, u32)) -> u32| {
+                let lines = counts.iter().enumerate().map(|(at, pair)| format!("m;f{at} {}\n", of(pair)));
+                parse(&format!("m;x 7\n{}", lines.collect::<String>()))
+            };
+            let (base, new) = (side(|pair| pair.0), side(|pair| pair.1));
+            for (there, back) in diff(&base, &new).nodes.iter().zip(&diff(&new, &base).nodes) {
+                prop_assert_eq!(there.effect, -back.effect);
+                prop_assert_eq!(there.q, back.q);
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! `diff` of folded stacks, as other profilers write them.
+
+use std::fs;
+
+use crate::support::fixtures::fixture;
+use crate::support::recording::{Folder, asyncprof};
+use crate::support::run::{Ran, record, run, text};
+
+fn diff(folder: &Folder, args: &[&str]) -> Ran {
+    run(asyncprof(folder).arg("diff").args(args))
+}
+
+fn folder(files: &[(&str, &str)]) -> Folder {
+    let folder = Folder::new();
+    for (name, content) in files {
+        fs::write(folder.path().join(name), content).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn shares_of_samples_are_tested() {
+    let folder = folder(&[
+        ("a.folded", "main;wörk it;<T as \"f\"> 500\nmain;g 9500\n"),
+        ("b.folded", "main;wörk it;<T as \"f\"> 1000\nmain;g 9000\n"),
+    ]);
+    let ran = diff(&folder, &["a.folded", "b.folded", "--fail-on", "slower"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (1, ""));
+    assert!(
+        ran.stdout.contains("each sample taken as independent"),
+        "{}",
+        ran.stdout
+    );
+    for word in [
+        "▲ slower",
+        "5.00 %",
+        "10.00 %",
+        "+5.00",
+        "+4.27 to +5.73",
+        "<0.0001",
+        "▼ faster",
+    ] {
+        assert!(ran.stdout.contains(word), "{word}: {}", ran.stdout);
+    }
+    let same = diff(&folder, &["a.folded", "a.folded"]);
+    assert!(
+        same.stdout.contains("Nothing is known to have changed."),
+        "{}",
+        same.stdout
+    );
+    let ran = diff(&folder, &["--json", "b.folded", "a.folded"]);
+    let json: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(json["tested"], true);
+    let findings = json["findings"].as_array().unwrap();
+    let f = findings
+        .iter()
+        .find(|finding| finding["verdict"] == "faster")
+        .unwrap();
+    assert!((f["change"].as_f64().unwrap() + 0.05).abs() < 1e-9, "{f}");
+}
+
+#[test]
+fn fractions_are_compared_but_prove_nothing() {
+    let folder = folder(&[
+        ("a.folded", "main;f 500.25\nmain;g 9500"),
+        ("b.folded", "main;f 1000\nmain;g 9000"),
+    ]);
+    let ran = diff(&folder, &["a.folded", "b.folded", "--fail-on", "slower"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (3, ""));
+    assert!(ran.stdout.contains("nothing is tested"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("? inconclusive  f"), "{}", ran.stdout);
+}
+
+#[test]
+fn what_is_neither_is_refused() {
+    let folder = folder(&[
+        ("a.folded", "f 1\n"),
+        ("broken.folded", "f 1\ng\n"),
+        ("text", "no numbers\n"),
+    ]);
+    let app = fixture("waits", "release", "sleep");
+    assert_eq!(record(&folder, &["-q", "-o", "a.data", "--", text(&app)]).code, 0);
+    for (args, why) in [
+        (
+            &["a.folded", "a.data"][..],
+            "a.folded holds folded stacks and a.data does not",
+        ),
+        (
+            &["a.data", "a.folded"],
+            "a.folded holds folded stacks and a.data does not",
+        ),
+        (
+            &["a.folded", "broken.folded"],
+            "broken.folded: line 2 is not a folded stack",
+        ),
+        (&["text", "text"], "not an asyncprof profile"),
+        (
+            &["a.folded", "a.folded", "--by", "io"],
+            "--by, --sort, --all and -o are for recordings",
+        ),
+    ] {
+        let ran = diff(&folder, args);
+        assert_eq!((ran.code, ran.stdout.as_str()), (2, ""), "{args:?}");
+        assert!(ran.said()[0].contains(why), "{args:?}: {}", ran.stderr);
+    }
+}
