@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum};
 use super::load::load;
 use super::rules::RulesArg;
 use crate::record::write_picture;
-use crate::render::{DiffInput, DiffReport, Sort, diff_json, diff_picture, diff_text};
+use crate::render::{DiffInput, DiffReport, Sort, Width, diff_json, diff_picture, diff_text};
 
 /// Compare two recordings: what got slower, what faster, what did not change, and what cannot be told
 ///
@@ -58,6 +58,9 @@ pub(crate) struct DiffCommand {
     /// Draw the comparison, too, as a flame graph; - for standard output, instead of the table
     #[arg(short, long, value_name = "FILE.svg")]
     output: Option<PathBuf>,
+    /// How wide the picture draws each stack
+    #[arg(long, value_enum, value_name = "SIDE", default_value_t = WidthArg::Union)]
+    width: WidthArg,
     /// Write JSON; rates are nanoseconds of task time per second
     #[arg(long)]
     json: bool,
@@ -100,6 +103,16 @@ enum PerArg {
     Second,
     /// All compared time: only shares count
     Share,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum WidthArg {
+    /// As on the side that has more of it: what vanished stays visible
+    Union,
+    /// As in the base
+    Base,
+    /// As in the new runs
+    New,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -158,6 +171,16 @@ impl From<SortArg> for Sort {
     }
 }
 
+impl From<WidthArg> for Width {
+    fn from(width: WidthArg) -> Width {
+        match width {
+            WidthArg::Union => Width::Union,
+            WidthArg::Base => Width::Base,
+            WidthArg::New => Width::New,
+        }
+    }
+}
+
 impl From<FailOnArg> for Question {
     fn from(fail_on: FailOnArg) -> Question {
         match fail_on {
@@ -199,6 +222,9 @@ impl DiffCommand {
     }
 
     fn compared(&self) -> Result<(Runs, Diff, Vec<String>)> {
+        if self.json && self.output.as_deref() == Some(Path::new("-")) {
+            bail!("--json and -o - cannot both write to standard output");
+        }
         let runs = self.load()?;
         let (base, new) = (references(&runs.base), references(&runs.new));
         let options = DiffOptions {
@@ -242,20 +268,6 @@ impl DiffCommand {
     }
 
     fn print(&self, runs: &Runs, diff: &Diff, objections: Vec<String>) -> Result<()> {
-        if let Some(output) = &self.output {
-            let names = |runs: &[(String, Profile)]| {
-                let names: Vec<&str> = runs.iter().map(|run| run.0.as_str()).collect();
-                names.join(", ")
-            };
-            let subtitle = format!("{}  →  {}", names(&runs.base), names(&runs.new));
-            let svg = diff_picture(diff, &subtitle, self.min_effect)?;
-            if output == Path::new("-") {
-                stdout().write_all(&svg)?;
-                return Ok(());
-            }
-            write_picture(output, &svg)?;
-            let _ = writeln!(std::io::stderr(), "flame graph: {}", output.display());
-        }
         let report = DiffReport::new(DiffInput {
             diff,
             base: &runs.base,
@@ -267,6 +279,15 @@ impl DiffCommand {
             sort: self.sort.into(),
             all: self.all,
         });
+        if let Some(output) = &self.output {
+            let svg = diff_picture(diff, &report, self.by.into(), self.width.into())?;
+            if output == Path::new("-") {
+                stdout().write_all(&svg)?;
+                return Ok(());
+            }
+            write_picture(output, &svg)?;
+            let _ = writeln!(std::io::stderr(), "flame graph: {}", output.display());
+        }
         let color =
             stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         match self.json {

@@ -25,6 +25,6 @@ mod report_tests;
 #[cfg(test)]
 mod testing;
 
-pub(crate) use diff::{DiffInput, DiffReport, Sort, diff_json, diff_picture, diff_text};
+pub(crate) use diff::{DiffInput, DiffReport, Sort, Width, diff_json, diff_picture, diff_text};
 pub(crate) use flamegraph::{EmptyProfile, FlamegraphOptions, flamegraph, nothing_recorded};
 pub(crate) use report::{DEFAULT_LIMIT, ReportOptions, report, report_json, report_stuck};
