@@ -21,5 +21,6 @@ mod thread_pointer;
 mod tokio;
 mod unwind;
 mod unwind_rules;
+mod wiped;
 
 pub use start::start;

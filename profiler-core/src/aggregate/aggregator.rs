@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::delays::{Deed, Delays, PastPolls, Victim};
+use super::delays::{Delays, PastPolls};
+use super::lives::Spawn;
 use super::losses::Losses;
 use super::raw::{Counts, RawGroupId, RawProfile, RawStack, TableId};
 use super::registrations::Registration;
@@ -16,40 +17,23 @@ use crate::event::{Event, Kind, Outcome};
 use crate::profile::State;
 
 /// (process, address).
-type Key = (u32, u64);
-
-/// A spawn whose task was not seen to be polled yet.
-///
-/// One thing is taken on trust: the first poll seen at this address is of this task. It is another's only if all
-/// polls and the end of this one were lost, and with them the spawn of another in the same memory.
-#[derive(Clone, Copy, Debug)]
-struct Spawn {
-    at_ns: u64,
-    stack: u32,
-    /// Number of the group of the task that spawned it.
-    parent: Option<u32>,
-    /// Events of a poll were seen, though not its start.
-    polled: bool,
-}
+pub(super) type Key = (u32, u64);
 
 /// Reduces events to rows. Give it the events of all rings in the order of their time.
 #[derive(Debug, Default)]
 pub struct Aggregator {
     pub(super) tally: Tally,
-    tasks: HashMap<Key, Task>,
-    roots: HashMap<Key, Root>,
-    spawns: HashMap<Key, Spawn>,
-    relays: Relays,
-    threads: Vec<Thread>,
+    pub(super) tasks: HashMap<Key, Task>,
+    pub(super) roots: HashMap<Key, Root>,
+    pub(super) spawns: HashMap<Key, Spawn>,
+    pub(super) relays: Relays,
+    pub(super) threads: Vec<Thread>,
     /// By process.
-    losses: HashMap<u32, Losses>,
-    delays: Delays,
+    pub(super) losses: HashMap<u32, Losses>,
+    pub(super) delays: Delays,
     table_stacks: HashMap<(u32, TableId), RawStack>,
     nested_tables: Vec<((u32, TableId), RawStack)>,
 }
-
-/// Allocations that look like spawns and are never polled are forgotten beyond this number.
-const MAX_PENDING_SPAWNS: usize = 1 << 20;
 
 impl Aggregator {
     pub fn new() -> Aggregator {
@@ -285,7 +269,7 @@ impl Aggregator {
         self.lose(ring, &polls, from_ns);
     }
 
-    fn lose(&mut self, ring: usize, polls: &[Polling], from_ns: u64) {
+    pub(super) fn lose(&mut self, ring: usize, polls: &[Polling], from_ns: u64) {
         for polling in polls {
             if let Some(task) = self.tasks.get_mut(&(self.threads[ring].process, polling.subject))
                 && task.running_on() == Some(ring)
@@ -293,21 +277,6 @@ impl Aggregator {
                 task.lost(&mut self.tally, from_ns);
             }
         }
-    }
-
-    fn spawn(&mut self, key: Key, at_ns: u64, stack: u32, parent: Option<u32>) {
-        // Memory is given out anew: whoever lived there is gone, even if that was not seen.
-        self.end(key, at_ns, Outcome::Freed);
-        if self.spawns.len() >= MAX_PENDING_SPAWNS {
-            self.spawns.clear();
-        }
-        let spawn = Spawn {
-            at_ns,
-            stack,
-            parent,
-            polled: false,
-        };
-        self.spawns.insert(key, spawn);
     }
 
     fn table_seen(&mut self, ring: usize, table: TableId, stack: RawStack) {
@@ -319,147 +288,6 @@ impl Aggregator {
         if let Some(table) = outer.and_then(|outer| self.tally.table_of(outer.group)) {
             self.nested_tables.push(((process, table), stack));
         }
-    }
-
-    fn poll_start(&mut self, ring: usize, key: Key, at_ns: u64, table: TableId, id: u64) {
-        let known = self.tasks.get(&key);
-        // Another id at this address: the end of the former task was lost.
-        if known.is_some_and(|task| task.id != 0 && task.id != id) {
-            self.end(key, at_ns, Outcome::Freed);
-        }
-        let (tally, losses) = (&mut self.tally, self.losses.get(&key.0));
-        let task = self.tasks.entry(key).or_insert_with(|| {
-            let spawn = self.spawns.remove(&key);
-            tally.counts.tasks_seen_late += u64::from(spawn.is_none());
-            let group = tally.enter_group(GroupKey::Tasks {
-                process: key.0,
-                table: Some(table),
-                spawn_stack: spawn.map_or(0, |spawn| spawn.stack),
-                parent: spawn.and_then(|spawn| spawn.parent),
-            });
-            let begun_ns = spawn.map_or(at_ns, |spawn| spawn.at_ns.min(at_ns));
-            #[cfg(test)]
-            tally.rows.probe.begun(group, begun_ns);
-            match spawn {
-                Some(Spawn { polled: false, .. }) => Task::spawned(group, id, begun_ns),
-                _ => Task::unknown_since(group, id, begun_ns),
-            }
-        });
-        task.face(tally, losses, at_ns);
-        if let Some((ready_ns, stack)) = task.ready_since() {
-            let victim = Victim {
-                group: task.group,
-                stack,
-                ready_ns,
-                polled_ns: at_ns,
-            };
-            self.delays.add(victim, &self.threads[ring].past);
-        }
-        task.poll_start(tally, at_ns, ring);
-        self.threads[ring].start_poll(Polling {
-            subject: key.1,
-            group: task.group,
-            start_ns: at_ns,
-            is_host: false,
-            outlived: false,
-        });
-    }
-
-    fn poll_end(&mut self, ring: usize, key: Key, at_ns: u64, outcome: Outcome) {
-        let mut unended = Vec::new();
-        let polling = self.threads[ring].end_poll(key.1, &mut unended);
-        self.lose(ring, &unended, at_ns);
-        let is_final = outcome != Outcome::Pending;
-        let runs_here = |task: &Task| task.running_on() == Some(ring);
-        match (polling, self.tasks.get_mut(&key)) {
-            (Some(polling), Some(task)) if runs_here(task) => {
-                let deed = task.deed(&self.tally, is_final);
-                self.threads[ring].remember(polling, at_ns, deed);
-                if is_final {
-                    self.end(key, at_ns, outcome);
-                } else {
-                    task.poll_pending(&mut self.tally, at_ns);
-                }
-            }
-            // Told late: the task is elsewhere by now, or gone. Its memory may hold another one.
-            (Some(polling), _) => {
-                self.threads[ring].remember(polling, at_ns, Deed::default());
-                if is_final && polling.outlived {
-                    self.tally.ended(polling.group, outcome);
-                }
-            }
-            // The start was lost.
-            (None, Some(task)) => {
-                task.face(&mut self.tally, self.losses.get(&key.0), at_ns);
-                task.lost_all_along();
-                if is_final {
-                    self.end(key, at_ns, outcome);
-                }
-            }
-            (None, None) => {
-                self.polled_unseen(key);
-                if is_final {
-                    self.ended_unpolled(key, at_ns, outcome);
-                    self.end(key, at_ns, outcome);
-                }
-            }
-        }
-    }
-
-    /// A poll of a task was not seen to begin. If a loss explains that, the time before the loss is as good as ever.
-    fn polled_unseen(&mut self, key: Key) {
-        if let Some(spawn) = self.spawns.get_mut(&key) {
-            let losses = self.losses.get(&key.0);
-            spawn.polled |= losses.is_none_or(|losses| losses.doubt_since(spawn.at_ns).is_none());
-        }
-    }
-
-    /// A task ends; if no poll of it was seen, that confirms at last that an allocation was a task's.
-    fn ended_unpolled(&mut self, key: Key, at_ns: u64, outcome: Outcome) {
-        if self.tasks.contains_key(&key) {
-            return;
-        }
-        // Freed, but neither polled nor shut down: its polls were not seen.
-        if outcome == Outcome::Freed {
-            self.polled_unseen(key);
-        }
-        let Some(spawn) = self.spawns.remove(&key) else {
-            return;
-        };
-        let group = self.tally.enter_group(GroupKey::Tasks {
-            process: key.0,
-            table: None,
-            spawn_stack: spawn.stack,
-            parent: spawn.parent,
-        });
-        let begun_ns = spawn.at_ns.min(at_ns);
-        #[cfg(test)]
-        self.tally.rows.probe.begun(group, begun_ns);
-        let task = if spawn.polled {
-            Task::unknown_since(group, 0, begun_ns)
-        } else {
-            Task::spawned(group, 0, begun_ns)
-        };
-        self.tasks.insert(key, task);
-    }
-
-    fn end(&mut self, key: Key, at_ns: u64, outcome: Outcome) {
-        let Some(mut task) = self.tasks.remove(&key) else {
-            return;
-        };
-        task.face(&mut self.tally, self.losses.get(&key.0), at_ns);
-        // Freed while it is being polled: the end of that poll, still to be told, says how the task ended.
-        if let Some(ring) = task.running_on()
-            && outcome == Outcome::Freed
-            && let Some(polling) = self.threads[ring]
-                .polling
-                .iter_mut()
-                .rfind(|p| p.subject == key.1)
-        {
-            polling.outlived = true;
-        }
-        self.tally.ended(task.group, outcome);
-        task.end(&mut self.tally, at_ns, false);
     }
 
     /// What is polled on this ring's thread has polled a branch of its own, and that has left a waker.

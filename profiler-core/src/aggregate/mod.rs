@@ -4,6 +4,7 @@
 
 mod aggregator;
 mod delays;
+mod lives;
 mod losses;
 mod raw;
 mod registrations;

@@ -106,6 +106,11 @@ fn limits_and_json() {
         )
     };
     assert!(text(&changed(1), false).contains("  … and 2 more (--limit)\n"));
+    let none = text(&changed(0), false);
+    assert!(
+        none.contains("  … and 3 more (--limit)\n") && !none.contains("Nothing"),
+        "{none}"
+    );
     let mut out = Vec::new();
     diff_json(&changed(1), &mut out).unwrap();
     let json: serde_json::Value = serde_json::from_slice(&out).unwrap();

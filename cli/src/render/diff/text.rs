@@ -31,10 +31,12 @@ pub(crate) fn diff_text(report: &DiffReport, color: bool, mut out: impl Write) -
         true => &report.findings,
         false => &report.places,
     };
-    if entries.is_empty() {
+    if report.findings_total == 0 && report.places.is_empty() {
         text.push_str("Nothing is known to have changed.\n");
     } else {
-        text.push_str(&table(entries, color));
+        if !entries.is_empty() {
+            text.push_str(&table(entries, color));
+        }
         let more = report.findings_total - report.findings.len();
         if report.places.is_empty() && more > 0 {
             text.push_str(&format!("  … and {more} more (--limit)\n"));

@@ -30,6 +30,8 @@ fn kinds() -> impl Strategy<Value = Kind> {
         Kind::RelayWake,
         Kind::RelayWake,
         Kind::RelayDrop,
+        Kind::Sample,
+        Kind::Sample,
     ])
 }
 
