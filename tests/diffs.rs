@@ -104,8 +104,13 @@ fn the_wait_that_got_longer_and_only_that() {
     );
     let svg = fs::read_to_string(folder.path().join("diff.svg")).unwrap();
     assert!(svg.contains("▲ +") && svg.trim_end().ends_with("</svg>"));
+    assert!(svg.contains("slower: +") && svg.contains("ask_upstream → tokio::…::Sleep [timer]"));
     let piped = diff(&folder, &["a.data", "b.data", "-o", "-"]);
     assert_eq!((piped.code, piped.stdout == svg), (0, true));
+    let as_base = diff(&folder, &["a.data", "b.data", "-o", "-", "--width", "base"]);
+    assert!(as_base.stdout.contains("per second, in the base"));
+    let both = diff(&folder, &["a.data", "b.data", "-o", "-", "--json"]);
+    assert_eq!((both.code, both.stdout.as_str()), (2, ""));
 
     let itself = json(&folder, &["a.data", "a.data", "--all"]);
     assert_eq!(findings(&itself), []);

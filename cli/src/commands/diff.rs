@@ -16,7 +16,7 @@ use super::load::load;
 use super::rules::RulesArg;
 use crate::record::write_picture;
 use crate::render::{
-    DiffInput, DiffReport, FoldedReport, Sort, diff_json, diff_picture, diff_text, folded_text,
+    DiffInput, DiffReport, FoldedReport, Sort, Width, diff_json, diff_picture, diff_text, folded_text,
 };
 
 /// Compare two recordings: what got slower, what faster, what did not change, and what cannot be told
@@ -64,6 +64,9 @@ pub(crate) struct DiffCommand {
     /// Draw the comparison, too, as a flame graph; - for standard output, instead of the table
     #[arg(short, long, value_name = "FILE.svg")]
     output: Option<PathBuf>,
+    /// How wide the picture draws each stack
+    #[arg(long, value_enum, value_name = "SIDE", default_value_t = WidthArg::Union)]
+    width: WidthArg,
     /// Write JSON; rates are nanoseconds of task time per second
     #[arg(long)]
     json: bool,
@@ -106,6 +109,16 @@ enum PerArg {
     Second,
     /// All compared time: only shares count
     Share,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum WidthArg {
+    /// As on the side that has more of it: what vanished stays visible
+    Union,
+    /// As in the base
+    Base,
+    /// As in the new runs
+    New,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -160,6 +173,16 @@ impl From<SortArg> for Sort {
             SortArg::Relative => Sort::Relative,
             SortArg::Q => Sort::Q,
             SortArg::Name => Sort::Name,
+        }
+    }
+}
+
+impl From<WidthArg> for Width {
+    fn from(width: WidthArg) -> Width {
+        match width {
+            WidthArg::Union => Width::Union,
+            WidthArg::Base => Width::Base,
+            WidthArg::New => Width::New,
         }
     }
 }
@@ -247,6 +270,9 @@ impl DiffCommand {
     }
 
     fn compared(&self) -> Result<(Runs, Diff, Vec<String>)> {
+        if self.json && self.output.as_deref() == Some(Path::new("-")) {
+            bail!("--json and -o - cannot both write to standard output");
+        }
         let runs = self.load()?;
         let (base, new) = (references(&runs.base), references(&runs.new));
         let options = DiffOptions {
@@ -294,20 +320,6 @@ impl DiffCommand {
     }
 
     fn print(&self, runs: &Runs, diff: &Diff, objections: Vec<String>) -> Result<()> {
-        if let Some(output) = &self.output {
-            let names = |runs: &[(String, Profile)]| {
-                let names: Vec<&str> = runs.iter().map(|run| run.0.as_str()).collect();
-                names.join(", ")
-            };
-            let subtitle = format!("{}  →  {}", names(&runs.base), names(&runs.new));
-            let svg = diff_picture(diff, &subtitle, self.min_effect)?;
-            if output == Path::new("-") {
-                stdout().write_all(&svg)?;
-                return Ok(());
-            }
-            write_picture(output, &svg)?;
-            let _ = writeln!(std::io::stderr(), "flame graph: {}", output.display());
-        }
         let report = DiffReport::new(DiffInput {
             diff,
             base: &runs.base,
@@ -319,6 +331,15 @@ impl DiffCommand {
             sort: self.sort.into(),
             all: self.all,
         });
+        if let Some(output) = &self.output {
+            let svg = diff_picture(diff, &report, self.by.into(), self.width.into())?;
+            if output == Path::new("-") {
+                stdout().write_all(&svg)?;
+                return Ok(());
+            }
+            write_picture(output, &svg)?;
+            let _ = writeln!(std::io::stderr(), "flame graph: {}", output.display());
+        }
         match self.json {
             true => diff_json(&report, stdout().lock()),
             false => diff_text(&report, wants_color(), stdout().lock()),

@@ -356,5 +356,6 @@ fn frame_text(analysis: &Analysis<'_>, tree: &CallTree, node: &Node) -> FrameTex
         fill,
         strong,
         hatched: false,
+        outlined: false,
     }
 }

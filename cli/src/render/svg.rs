@@ -16,6 +16,7 @@ pub(crate) struct FrameText {
     pub(crate) strong: bool,
     /// Drawn with stripes over the colour of [`HATCHED`].
     pub(crate) hatched: bool,
+    pub(crate) outlined: bool,
 }
 
 /// An entry of the legend.
@@ -131,11 +132,16 @@ fn write_frame(
         fill,
         strong,
         hatched,
+        outlined,
     } = frame(index);
     let rect = &group[group.find("<rect")?..];
     let text = &rect[rect.find("<text")?..];
     let rect = moved_down(&rect[..rect.len() - text.len()], added)?;
     let rect = rect.replacen(attribute(&rect, "fill")?, &fill_of(fill, hatched), 1);
+    let rect = match outlined {
+        true => rect.replacen("<rect", "<rect class=\"outlined\"", 1),
+        false => rect,
+    };
     let text = moved_down(&text[..=text.find('>')?], added)?;
     let width_px = attribute(&rect, "width")?
         .trim_end_matches('%')
@@ -201,7 +207,7 @@ fn place_legend(entries: &[LegendEntry]) -> Vec<PlacedEntry> {
 fn write_header(out: &mut String, header: &Header, legend: &[PlacedEntry]) {
     // Under inferno's subtitle, whose baseline is at four times the font size.
     let top = FONT_SIZE * 4 + LINE_HEIGHT;
-    out.push_str("<style type=\"text/css\">.strong { font-weight:bold; } .dark { fill:#ffffff; } #frames > g > rect { stroke:#ffffff; stroke-width:0.5; }</style>");
+    out.push_str("<style type=\"text/css\">.strong { font-weight:bold; } .dark { fill:#ffffff; } #frames > g > rect { stroke:#ffffff; stroke-width:0.5; } #frames > g > rect.outlined { stroke:#000000; stroke-width:1.5; }</style>");
     if header.legend.iter().any(|entry| entry.hatched) {
         out.push_str(&format!(
             "<defs><pattern id=\"hatched\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\" patternTransform=\"rotate(45)\"><rect width=\"6\" height=\"6\" fill=\"{}\"/><rect width=\"2\" height=\"6\" fill=\"rgb(205,205,200)\"/></pattern></defs>",

@@ -280,7 +280,7 @@ impl Counts {
 
 /// `app::fetch → tokio::…::Sleep [timer]`: the app's innermost function, what it calls, and the state. And the node of
 /// that function.
-fn frame(diff: &Diff, at: usize) -> (String, usize) {
+pub(super) fn frame(diff: &Diff, at: usize) -> (String, usize) {
     let mut called = String::new();
     let mut state = String::new();
     let mut own = 0;

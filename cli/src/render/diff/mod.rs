@@ -1,13 +1,16 @@
 //! `asyncprof diff`: a comparison as text, or as JSON.
 
+mod colors;
 mod data;
 mod folded;
 mod picture;
+#[cfg(test)]
+mod picture_tests;
 #[cfg(test)]
 mod tests;
 mod text;
 
 pub(crate) use data::{DiffInput, DiffReport, Sort, diff_json};
 pub(crate) use folded::{FoldedReport, folded_text};
-pub(crate) use picture::diff_picture;
+pub(crate) use picture::{Width, diff_picture};
 pub(crate) use text::diff_text;
