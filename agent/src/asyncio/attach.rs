@@ -117,11 +117,12 @@ unsafe fn attach(interpreter: &'static Interpreter, module: Object) {
     BUSY.store(false, Ordering::Release);
 }
 
-/// This process is in the recording from now on.
+/// This process is in the recording from now on: the tap is known.
 pub(super) fn join() {
-    if let Some(interpreter) = interpreter::get() {
+    if let Some((interpreter, tap)) = interpreter::get().zip(tap::get()) {
         start::join_late(Told::Asyncio {
             python: interpreter.version.clone(),
+            layout: tap.layout.stack.clone(),
         });
     }
 }
