@@ -3,6 +3,8 @@
 use std::ffi::{CStr, c_char, c_int, c_long, c_void};
 use std::sync::OnceLock;
 
+use crate::elf;
+
 /// Address of a Python object; 0 for none.
 pub(super) type Object = u64;
 
@@ -58,9 +60,10 @@ api! {
     fn PyErr_Clear();
     fn PyThreadState_Get() -> u64;
     fn PyThreadState_New(u64) -> u64;
-    fn PyThreadState_Swap(u64) -> u64;
     fn PyThreadState_Clear(u64);
-    fn PyThreadState_Delete(u64);
+    fn PyThreadState_DeleteCurrent();
+    fn PyEval_SaveThread() -> u64;
+    fn PyEval_RestoreThread(u64);
     fn Py_IncRef(Object);
     fn Py_DecRef(Object);
     object PyCode_Type;
@@ -88,6 +91,13 @@ fn needed(name: &str) -> Result<u64, String> {
         0 => Err(format!("its CPython has no {name}")),
         address => Ok(address),
     }
+}
+
+/// The words of the interpreter's variable that holds its global state, by their addresses.
+pub(super) fn runtime() -> Option<impl Iterator<Item = u64> + Clone> {
+    let start = symbol("_PyRuntime");
+    let size = elf::size_of_symbol(start)?;
+    Some((start..start + size).step_by(8))
 }
 
 static INTERPRETER: OnceLock<Interpreter> = OnceLock::new();
