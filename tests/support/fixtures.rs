@@ -121,7 +121,7 @@ fn run(command: &mut Command, what: &str) {
     );
 }
 
-fn workspace_root() -> &'static Path {
+pub fn workspace_root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .expect("the package lies in the workspace's folder")
