@@ -302,16 +302,13 @@ impl Thread {
         (&raw const self.sampling_stack) as u64 + size_of::<SamplingStack>() as u64
     }
 
-    /// Answers with the stack of the poll, if the thread was asked and is in one. Returns its innermost addresses.
-    pub(crate) fn sample(&mut self, at: Interrupted) -> Callers {
-        let mut callers = [0; 4];
-        let Some(recorder) = RECORDER.get() else {
-            return callers;
-        };
+    /// Answers with the stack of the poll, if the thread was asked and is in one. Tells who called the innermost function.
+    pub(crate) fn sample(&mut self, at: Interrupted, callers: &mut Callers) {
+        let Some(recorder) = RECORDER.get() else { return };
         let now = self.clock.ticks().saturating_sub(self.base_ticks);
         let question = self.probe.answer();
         if !self.own_stack.contains(&at.entry.sp) {
-            return callers;
+            return;
         }
         let in_poll = self.probe.polling().is_polling() && at.entry.sp < self.polled.stack_top;
         let top = if in_poll {
@@ -337,7 +334,6 @@ impl Thread {
             };
             self.write(Kind::Sample, weight_ticks, found as u16, stack.into());
         }
-        callers
     }
 
     /// Writes one event, stamped now.

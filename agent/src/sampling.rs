@@ -63,18 +63,45 @@ pub(crate) struct Interrupted {
 }
 
 unsafe extern "C" fn on_signal(_signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
-    // SAFETY: the system passes a valid description.
-    let is_ours = unsafe { (*info).si_code == libc::SI_QUEUE };
-    let Some(thread) = is_ours.then(recorder::interrupted).flatten() else {
-        return;
+    // SAFETY: the system passes a valid description and context, which it reads again when we return.
+    let (is_ours, context) = unsafe {
+        (
+            (*info).si_code == libc::SI_QUEUE,
+            &mut *context.cast::<libc::ucontext_t>(),
+        )
     };
+    if !is_ours {
+        return;
+    }
     // SAFETY: the thread's own word, which system calls below may change and the program must not see changed.
     let errno = unsafe { *libc::__errno_location() };
+    let registers = &mut context.uc_mcontext.gregs;
+    let at = Interrupted {
+        ip: registers[libc::REG_RIP as usize] as u64,
+        entry: Entry {
+            sp: registers[libc::REG_RSP as usize] as u64,
+            bp: registers[libc::REG_RBP as usize] as u64,
+        },
+    };
+    let mut callers = [at.ip + 1, 0, 0, 0];
+    if let Some(thread) = recorder::interrupted() {
+        answer_on_own_stack(thread, &at, &mut callers);
+    }
+    if registers[libc::REG_RAX as usize] == -i64::from(libc::EINTR)
+        && let Some(number) = restart::interrupted_call(at.ip, &callers, &context.uc_sigmask)
+    {
+        registers[libc::REG_RAX as usize] = number;
+        registers[libc::REG_RIP as usize] -= restart::SYSCALL_LEN;
+    }
+    // SAFETY: as above.
+    unsafe { *libc::__errno_location() = errno };
+}
+
+/// The stack that we are on may be as small as the system allows.
+fn answer_on_own_stack(thread: &mut Thread, at: &Interrupted, callers: &mut Callers) {
     let top = thread.sampling_stack_top();
-    // The stack that we are on may be as small as the system allows.
-    //
     // SAFETY: `top` is the 16-aligned upper end of memory that only this thread uses, and only here: the signal is
-    // blocked meanwhile. r12 keeps the stack pointer over the call, which returns here.
+    // blocked meanwhile. r12 keeps the stack pointer over the call, which returns here; the references live on.
     unsafe {
         asm!(
             "mov r12, rsp",
@@ -84,33 +111,17 @@ unsafe extern "C" fn on_signal(_signal: c_int, info: *mut libc::siginfo_t, conte
             top = in(reg) top,
             answer = sym answer,
             inout("rdi") std::ptr::from_mut(thread) => _,
-            inout("rsi") context => _,
+            inout("rsi") std::ptr::from_ref(at) => _,
+            inout("rdx") std::ptr::from_mut(callers) => _,
             out("r12") _,
             clobber_abi("C"),
         );
     }
-    // SAFETY: as above.
-    unsafe { *libc::__errno_location() = errno };
 }
 
-unsafe extern "C" fn answer(thread: *mut Thread, context: *mut c_void) {
-    // SAFETY: both were just passed on by `on_signal`, whose references are not used meanwhile.
-    let (thread, context) = unsafe { (&mut *thread, &mut *context.cast::<libc::ucontext_t>()) };
-    let registers = &mut context.uc_mcontext.gregs;
-    let at = Interrupted {
-        ip: registers[libc::REG_RIP as usize] as u64,
-        entry: Entry {
-            sp: registers[libc::REG_RSP as usize] as u64,
-            bp: registers[libc::REG_RBP as usize] as u64,
-        },
-    };
-    let callers = thread.sample(at);
-    if registers[libc::REG_RAX as usize] == -i64::from(libc::EINTR)
-        && let Some(number) = restart::interrupted_call(at.ip, &callers, &context.uc_sigmask)
-    {
-        registers[libc::REG_RAX as usize] = number;
-        registers[libc::REG_RIP as usize] -= restart::SYSCALL_LEN;
-    }
+unsafe extern "C" fn answer(thread: *mut Thread, at: *const Interrupted, callers: *mut Callers) {
+    // SAFETY: passed on by `answer_on_own_stack`, whose references are not used meanwhile.
+    unsafe { (*thread).sample(*at, &mut *callers) }
 }
 
 /// The innermost code addresses of a stack, each plus one as if it were a call's; 0 for none.

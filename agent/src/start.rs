@@ -27,7 +27,7 @@ fn try_start() -> Option<()> {
     let process = region.claim_process(pid)?;
     let mapped = modules::mapped();
     let program = mapped.first()?;
-    unwind::prepare(&mapped);
+    let own_code = unwind::prepare(&mapped);
     let allow_unknown = std::env::var_os(ALLOW_UNKNOWN_TOKIO_VARIABLE).is_some_and(|value| value == "1");
     let tap = tokio::attach(program, allow_unknown);
     let info = ProcessInfo {
@@ -37,6 +37,7 @@ fn try_start() -> Option<()> {
         executable: program.path.to_string_lossy().into_owned(),
         started_ticks,
         modules: mapped.iter().filter_map(|module| module.info()).collect(),
+        own_code,
         tap,
     };
     let is_tapped = matches!(info.tap, Tap::Tokio { .. });

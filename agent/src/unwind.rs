@@ -35,14 +35,15 @@ pub(crate) struct Entry {
     pub(crate) bp: u64,
 }
 
-/// Makes the unwind tables of these objects known. Once, before any capture.
-pub(crate) fn prepare(modules: &[Module]) {
+/// Makes the unwind tables of these objects known, once, before any capture. Returns where our own code lies.
+pub(crate) fn prepare(modules: &[Module]) -> Range<u64> {
     let here = prepare as *const () as u64;
     let own_code = modules
         .iter()
         .find_map(|module| module.load_segment_at(here))
         .unwrap_or(0..0);
-    let _ = STACKS.set(Stacks::of(modules, own_code));
+    let _ = STACKS.set(Stacks::of(modules, own_code.clone()));
+    own_code
 }
 
 fn unwind_sections(module: &Module) -> Option<ExplicitModuleSectionInfo<&'static [u8]>> {
@@ -99,6 +100,17 @@ pub(crate) fn capture_at(
     stacks.capture_at(rules, cache, at, top, frames)
 }
 
+/// Reads words of the calling thread's stack from `sp`, where it stands, to `top`, an end of it.
+fn stack_reader(sp: u64, top: u64) -> impl FnMut(u64) -> Result<u64, ()> {
+    move |address: u64| {
+        if address < sp || address.checked_add(8).is_none_or(|end| end > top) || address & 7 != 0 {
+            return Err(());
+        }
+        // SAFETY: between where the stack stands and its upper end everything is mapped.
+        Ok(unsafe { (address as *const u64).read() })
+    }
+}
+
 /// A caller's frame, at the address that its callee returns to.
 #[derive(Clone, Copy)]
 struct Frame {
@@ -127,13 +139,7 @@ impl Stacks {
         top: u64,
         frames: &mut [u64; MAX_FRAMES],
     ) -> usize {
-        let mut read_stack = |address: u64| {
-            if address < entry.sp || address.checked_add(8).is_none_or(|end| end > top) || address & 7 != 0 {
-                return Err(());
-            }
-            // SAFETY: between the tap's own frame and the upper end of this thread's stack everything is mapped.
-            Ok(unsafe { (address as *const u64).read() })
-        };
+        let mut read_stack = stack_reader(entry.sp, top);
         let Ok(return_address) = read_stack(entry.sp) else {
             return 0;
         };
@@ -215,14 +221,7 @@ impl Stacks {
         frames: &mut [u64; MAX_FRAMES],
     ) -> usize {
         let Entry { sp, bp } = at.entry;
-        let mut read_stack = |address: u64| {
-            if address < sp || address.checked_add(8).is_none_or(|end| end > top) || address & 7 != 0 {
-                return Err(());
-            }
-            // SAFETY: between the interrupted function's stack pointer and the upper end of the thread's stack
-            // everything is mapped.
-            Ok(unsafe { (address as *const u64).read() })
-        };
+        let mut read_stack = stack_reader(sp, top);
         if self.own_code.contains(&at.ip) {
             return 0;
         }

@@ -3,7 +3,6 @@
 mod commands;
 mod record;
 mod render;
-mod symbolize;
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -1,5 +1,7 @@
 //! What a process tells about itself when the agent starts in it: once, as a message in the region.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 /// Everything the recording side must know to make sense of a process's events.
@@ -12,6 +14,8 @@ pub struct ProcessInfo {
     pub started_ticks: u64,
     pub tap: Tap,
     pub modules: Vec<ModuleInfo>,
+    /// Run-time addresses of the agent's own code: frames in it are nobody's.
+    pub own_code: Range<u64>,
 }
 
 /// What came of the attempt to tap the process's runtime.

@@ -45,11 +45,6 @@ fn name() -> &'static str {
     })
 }
 
-/// Whether a module of a recorded process is this very agent.
-pub(super) fn is_agent(module: &str) -> bool {
-    Path::new(module).file_name() == Some(name().as_ref())
-}
-
 fn candidate_dirs() -> impl Iterator<Item = PathBuf> {
     let from = |variable| {
         std::env::var_os(variable)

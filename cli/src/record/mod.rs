@@ -1,19 +1,12 @@
 //! `asyncprof record`: runs a program with the agent in it and keeps what its tasks did.
 
 mod agent_file;
-mod assemble;
 mod child;
-mod delays;
-mod merge;
 mod notes;
 mod outputs;
-mod parents;
-mod sampler;
 mod series;
 mod session;
-mod stacks;
 mod target;
-mod task_kinds;
 
 pub(crate) use outputs::{DEFAULT_PROFILE, write_picture};
 pub(crate) use series::{Series, record_series};

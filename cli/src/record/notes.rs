@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use asyncprof_core::process_info::Tap;
 use asyncprof_core::region::PROCESS_SLOTS;
+use asyncprof_recorder::Recorded;
 
-use super::sampler::Recorded;
 use super::target::Target;
 
 /// How many programs a sentence lists.

@@ -12,14 +12,12 @@ use asyncprof_core::clock::ClockSource;
 use asyncprof_core::profile::Profile;
 use asyncprof_core::region::{ALLOW_UNKNOWN_TOKIO_VARIABLE, REGION_VARIABLE, Region};
 use asyncprof_core::view::Rules;
+use asyncprof_recorder::{Circumstances, Progress, Recording, assemble};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::assemble::{Circumstances, assemble};
 use super::child::{End, Limit, Signals, start, supervise};
 use super::notes::notes;
 use super::outputs::Outputs;
-use super::sampler::{Progress, Sampler, Sampling};
-use super::stacks::StackSampler;
 use super::{agent_file, target};
 use crate::render::{ReportOptions, nothing_recorded, report};
 
@@ -87,15 +85,7 @@ pub(super) fn record_until(request: &Request, signals: &Signals) -> Result<u8> {
         }
     }
 
-    let (stacks, sampling) = match request.freq_hz {
-        0 => (None, None),
-        hz => {
-            let (stacks, blocked) = StackSampler::start(Arc::clone(&region), hz)?;
-            let period_ns = 1_000_000_000 / u64::from(hz);
-            (Some(stacks), Some(Sampling { blocked, period_ns }))
-        }
-    };
-    let sampler = Sampler::start(Arc::clone(&region), sampling)?;
+    let recording = Recording::start(Arc::clone(&region), request.freq_hz).context("cannot record")?;
     let started = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
@@ -110,15 +100,13 @@ pub(super) fn record_until(request: &Request, signals: &Signals) -> Result<u8> {
         child,
         signals,
         limit,
-        |elapsed| status.show(elapsed, sampler.progress()),
+        |elapsed| status.show(elapsed, recording.progress()),
         move || clock.now(),
     )?;
     let at_ticks = if at_ticks == 0 { region.now() } else { at_ticks };
-    region.stop();
     status.clear();
 
-    let obstacle = stacks.and_then(StackSampler::finish);
-    let recorded = sampler.finish(at_ticks)?;
+    let recorded = recording.finish(at_ticks)?;
     let shown_command = || {
         request
             .command
@@ -127,7 +115,7 @@ pub(super) fn record_until(request: &Request, signals: &Signals) -> Result<u8> {
             .collect()
     };
     let mut notes = notes(&recorded, region.processes_lost(), &target);
-    notes.extend(obstacle);
+    notes.extend(recorded.obstacle.clone());
     let circumstances = Circumstances {
         command: request.shown_command.clone().unwrap_or_else(shown_command),
         started_unix_ns: u64::try_from(started.as_nanos()).unwrap_or(u64::MAX),

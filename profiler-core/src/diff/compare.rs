@@ -149,27 +149,43 @@ pub fn compare(base: &[&Profile], new: &[&Profile], options: &DiffOptions) -> Di
 }
 
 fn estimated(place: &Place, base: &Side<'_>, new: &Side<'_>) -> DiffNode {
-    let (base, new) = (base.estimate(place), new.estimate(place));
+    let estimates = [base.estimate(place), new.estimate(place)];
+    node_of(place.name.clone(), place.kind, place.parent, estimates, true)
+}
+
+/// A node that is not judged yet, of the base's and the new side's estimate. `can_test`: whether these say how sure they
+/// are.
+pub(super) fn node_of(
+    name: String,
+    kind: FrameKind,
+    parent: usize,
+    [base, new]: [Estimate; 2],
+    can_test: bool,
+) -> DiffNode {
     let effect = new.rate - base.rate;
     let spread = of_difference(&base, &new);
     let standard_error = spread.variance.sqrt();
     let half = t_quantile(1.0 - ALPHA / 2.0, spread.dof) * standard_error;
-    let is_tested = base.episodes + new.episodes >= MIN_EPISODES;
+    let is_tested = can_test && base.episodes.saturating_add(new.episodes) >= MIN_EPISODES;
     let p = match standard_error > 0.0 {
         true => two_sided_p(effect / standard_error, spread.dof),
         false => 1.0,
     };
     DiffNode {
-        name: place.name.clone(),
-        kind: place.kind,
-        parent: place.parent,
+        name,
+        kind,
+        parent,
         children: Vec::new(),
         effect,
         interval: (effect - half, effect + half),
         standard_error,
         p: is_tested.then_some(p),
         q: None,
-        verdict: Verdict::Rare,
+        verdict: if can_test {
+            Verdict::Rare
+        } else {
+            Verdict::Inconclusive
+        },
         partner: None,
         base,
         new,

@@ -6,9 +6,8 @@ use std::collections::{BTreeMap, HashMap};
 use thiserror::Error;
 
 use super::blame::blame;
-use super::compare::{ALPHA, Diff, DiffNode, DiffOptions, MIN_EPISODES, Verdict, judge};
-use super::estimate::{Estimate, Spread, of_difference};
-use super::quantiles::{t_quantile, two_sided_p};
+use super::compare::{Diff, DiffNode, DiffOptions, Verdict, judge, node_of};
+use super::estimate::{Estimate, Spread};
 use crate::view::names::display_name;
 use crate::view::{Category, FrameKind};
 
@@ -79,7 +78,8 @@ pub fn compare_folded(base: &[&Folded], new: &[&Folded], options: &DiffOptions) 
         }
         let side = |from: usize, to: usize| estimate(&place.counts[from..to], &totals[from..to], is_counted);
         let (base, new) = (side(0, base.len()), side(base.len(), files.len()));
-        nodes.push(node(place, base, new, is_counted));
+        let kind = FrameKind::Function(Category::App);
+        nodes.push(node_of(place.name, kind, place.parent, [base, new], is_counted));
     }
     let min_effect_rate = options.min_effect * 1e9;
     let findings = if is_counted {
@@ -158,37 +158,6 @@ fn estimate(counts: &[f64], totals: &[f64], is_counted: bool) -> Estimate {
         },
         rates,
         ..Estimate::default()
-    }
-}
-
-fn node(place: Place, base: Estimate, new: Estimate, is_counted: bool) -> DiffNode {
-    let effect = new.rate - base.rate;
-    let spread = of_difference(&base, &new);
-    let standard_error = spread.variance.sqrt();
-    let half = t_quantile(1.0 - ALPHA / 2.0, spread.dof) * standard_error;
-    let is_tested = is_counted && base.episodes.saturating_add(new.episodes) >= MIN_EPISODES;
-    let p = match standard_error > 0.0 {
-        true => two_sided_p(effect / standard_error, spread.dof),
-        false => 1.0,
-    };
-    DiffNode {
-        name: place.name,
-        kind: FrameKind::Function(Category::App),
-        parent: place.parent,
-        children: Vec::new(),
-        effect,
-        interval: (effect - half, effect + half),
-        standard_error,
-        p: is_tested.then_some(p),
-        q: None,
-        verdict: if is_counted {
-            Verdict::Rare
-        } else {
-            Verdict::Inconclusive
-        },
-        partner: None,
-        base,
-        new,
     }
 }
 

@@ -9,7 +9,7 @@ mod source;
 mod symbolizer;
 mod tokens;
 
-pub(crate) use object_file::ObjectFile;
+pub(crate) use object_file::{MappedBytes, ObjectFile};
 pub(crate) use symbolizer::DebugInfo;
 
 #[cfg(test)]

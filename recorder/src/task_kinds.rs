@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use asyncprof_core::aggregate::{RawProfile, RawStack};
 use asyncprof_core::profile::{GroupId, LONGEST_POLLS, Profile, StackId, TaskKind, Waker};
 
-use super::delays::regard_kinds;
+use crate::delays::regard_kinds;
 
 /// Tells blocking closures and runtimes' own worker loops from tasks, by who polls them.
-pub(super) fn task_kinds(profile: &mut Profile, raw: &RawProfile, stacks: &HashMap<RawStack, StackId>) {
+pub(crate) fn task_kinds(profile: &mut Profile, raw: &RawProfile, stacks: &HashMap<RawStack, StackId>) {
     let names = |profile: &Profile, stack: Option<&StackId>| -> Vec<String> {
         let frames = stack.map_or(&[][..], |stack| profile.stack(*stack));
         let functions = frames.iter().flat_map(|frame| &profile.frame(*frame).functions);

@@ -6,7 +6,7 @@ use asyncprof_core::aggregate::{RawDelay, RawStack};
 use asyncprof_core::profile::{Delay, Group, GroupId, StackId, State, TaskKind};
 
 /// The profile's delays for the raw ones.
-pub(super) fn delays(raw: &[RawDelay], mut stack_of: impl FnMut(RawStack) -> StackId) -> Vec<Delay> {
+pub(crate) fn delays(raw: &[RawDelay], mut stack_of: impl FnMut(RawStack) -> StackId) -> Vec<Delay> {
     let delay = |raw: &RawDelay| Delay {
         victim: GroupId(raw.victim.group),
         victim_stack: stack_of(raw.victim_stack),
@@ -20,7 +20,7 @@ pub(super) fn delays(raw: &[RawDelay], mut stack_of: impl FnMut(RawStack) -> Sta
 
 /// To be called when the kinds of groups are known. A worker's loop is no task, neither kept nor keeping; a blocking
 /// closure keeps its pool's thread from other closures, but no task from a worker.
-pub(super) fn regard_kinds(delays: &mut Vec<Delay>, groups: &[Group]) {
+pub(crate) fn regard_kinds(delays: &mut Vec<Delay>, groups: &[Group]) {
     let kind = |group: GroupId| groups[group.index()].kind;
     delays.retain(|delay| kind(delay.victim) != TaskKind::Worker);
     for delay in delays {
@@ -38,7 +38,7 @@ pub(super) fn regard_kinds(delays: &mut Vec<Delay>, groups: &[Group]) {
 }
 
 /// One entry per victim and blocker, in the order in which they first come.
-pub(super) fn merge_delays(delays: Vec<Delay>) -> Vec<Delay> {
+pub(crate) fn merge_delays(delays: Vec<Delay>) -> Vec<Delay> {
     let mut index = HashMap::<(GroupId, StackId, Option<GroupId>, State, StackId), usize>::new();
     let mut distinct: Vec<Delay> = Vec::new();
     for delay in delays {

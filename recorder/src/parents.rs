@@ -7,7 +7,7 @@ use asyncprof_core::profile::{GroupId, ProcessId, Profile, StackId, TaskKind};
 /// Gives groups that no task has spawned, but a future under `block_on`, to the root tasks: no poll of those is seen,
 /// and at their first spawns they may not even have been heard of, but the stack of the spawn goes through `block_on`.
 /// A worker's loop is nobody's parent. To be called when kinds and names are known.
-pub(super) fn complete_parents(profile: &mut Profile) {
+pub(crate) fn complete_parents(profile: &mut Profile) {
     let mut roots: HashMap<ProcessId, GroupId> = HashMap::new();
     for (at, group) in profile.groups.iter().enumerate() {
         if group.kind == TaskKind::Root {

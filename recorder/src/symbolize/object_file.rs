@@ -2,11 +2,13 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use memmap2::Mmap;
-use object::{FileKind, Object};
+use object::{FileKind, Object, ObjectSection};
 use thiserror::Error;
 
 /// Why a file has no symbols for us. Its frames stay without names.
@@ -24,7 +26,7 @@ pub(crate) enum SymbolError {
 #[derive(Debug)]
 pub(crate) struct ObjectFile {
     path: PathBuf,
-    map: Mmap,
+    map: Arc<Mmap>,
     modified: Option<SystemTime>,
 }
 
@@ -56,6 +58,7 @@ impl ObjectFile {
             _ => return Err(SymbolError::NotElf { path }),
         }
         let modified = file.metadata().and_then(|meta| meta.modified()).ok();
+        let map = Arc::new(map);
         let object = ObjectFile { path, map, modified };
         object.parse()?;
         Ok(object)
@@ -79,11 +82,39 @@ impl ObjectFile {
         object::File::parse(&self.map[..]).map_err(|error| self.damaged(error))
     }
 
+    /// A section's addresses in the file's own terms, and its bytes, where they are in the file as they are in memory.
+    pub(crate) fn bytes_of<'a>(&self, section: &impl ObjectSection<'a>) -> Option<(Range<u64>, MappedBytes)> {
+        let (start, size) = section.file_range()?;
+        let end = start.checked_add(size)?;
+        let range = usize::try_from(start).ok()?..usize::try_from(end).ok()?;
+        self.map.get(range.clone())?;
+        let bytes = MappedBytes {
+            map: Some(Arc::clone(&self.map)),
+            range,
+        };
+        Some((section.address()..section.address() + size, bytes))
+    }
+
     pub(super) fn damaged(&self, reason: impl ToString) -> SymbolError {
         SymbolError::Damaged {
             path: self.path.clone(),
             reason: reason.to_string(),
         }
+    }
+}
+
+/// Bytes of a mapped file, which stays mapped as long as they are held; or none.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct MappedBytes {
+    map: Option<Arc<Mmap>>,
+    range: Range<usize>,
+}
+
+impl Deref for MappedBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.map.as_ref().map_or(&[], |map| &map[self.range.clone()])
     }
 }
 

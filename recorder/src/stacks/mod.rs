@@ -9,11 +9,11 @@ mod process;
 mod thread_state;
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
 use asyncprof_core::probe::{Polling, Question};
 use asyncprof_core::process_info::Tap;
 use asyncprof_core::region::Region;
@@ -33,27 +33,30 @@ const LOOKS_PER_SEARCH: u64 = 8;
 /// A thread on a CPU answers in this time; one that takes longer was ready, but off the CPU.
 const PROMPT: Duration = Duration::from_micros(250);
 
+/// For how many threads a file is kept open: well below the 1,024 that a process may have by default.
+const MOST_OPEN: usize = 512;
+
 /// A blocked thread's stack.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct BlockedSample {
-    pub(super) ticks: u64,
+pub(crate) struct BlockedSample {
+    pub(crate) ticks: u64,
     /// The thread's slot.
-    pub(super) slot: usize,
-    pub(super) stack: u32,
+    pub(crate) slot: usize,
+    pub(crate) stack: u32,
     /// The time that it stands for.
-    pub(super) weight_ticks: u64,
+    pub(crate) weight_ticks: u64,
 }
 
 /// A running thread that takes samples.
 #[derive(Debug)]
-pub(super) struct StackSampler {
+pub(crate) struct StackSampler {
     stop: Sender<()>,
     thread: JoinHandle<Option<String>>,
 }
 
 impl StackSampler {
-    /// Takes samples at `hz`. `ticks_of` a number of nanoseconds.
-    pub(super) fn start(region: Arc<Region>, hz: u32) -> Result<(StackSampler, Receiver<BlockedSample>)> {
+    /// Takes samples at `hz`.
+    pub(crate) fn start(region: Arc<Region>, hz: u32) -> io::Result<(StackSampler, Receiver<BlockedSample>)> {
         let (stop, stopped) = bounded(1);
         let (samples, taken) = unbounded();
         let state = State {
@@ -67,13 +70,12 @@ impl StackSampler {
         state.region.enable_sampling(prompt_ticks(&state.region));
         let thread = thread::Builder::new()
             .name("stacks".into())
-            .spawn(move || state.run(&stopped, hz))
-            .context("cannot start the thread that samples stacks")?;
+            .spawn(move || state.run(&stopped, hz))?;
         Ok((StackSampler { stop, thread }, taken))
     }
 
     /// Stops, and returns what stood in the way, if something did.
-    pub(super) fn finish(self) -> Option<String> {
+    pub(crate) fn finish(self) -> Option<String> {
         let _ = self.stop.send(());
         self.thread.join().ok().flatten()
     }
@@ -83,7 +85,8 @@ impl StackSampler {
 #[derive(Debug)]
 struct Thread {
     tid: u64,
-    file: ThreadFile,
+    /// None beyond [`MOST_OPEN`]: then it is opened for each look.
+    file: Option<ThreadFile>,
     block: Option<Block>,
 }
 
@@ -147,6 +150,9 @@ impl State {
                 self.processes.insert(slot, Process::new(&info));
             }
         }
+        let region = &self.region;
+        self.processes
+            .retain(|&slot, process| region.pid(slot) == process.pid);
     }
 
     fn look(&mut self) {
@@ -183,17 +189,11 @@ impl State {
         };
         let thread = match &mut self.threads[slot] {
             Some(thread) if thread.tid == tid => thread,
-            place => match ThreadFile::open(pid, tid) {
-                Ok(file) => place.insert(Thread {
-                    tid,
-                    file,
-                    block: None,
-                }),
-                Err(error) => {
-                    note(&mut self.obstacle, pid, &error);
-                    return;
-                }
-            },
+            place => place.insert(Thread {
+                tid,
+                file: None,
+                block: None,
+            }),
         };
         if let Some(block) = &mut thread.block
             && block.polling == polling
@@ -204,7 +204,18 @@ impl State {
             return;
         }
         let probe = self.region.probe(slot);
-        match thread.file.read() {
+        let file = match thread.file.take().map_or_else(|| ThreadFile::open(pid, tid), Ok) {
+            Ok(file) => file,
+            Err(error) => {
+                note(&mut self.obstacle, pid, &error);
+                return;
+            }
+        };
+        let state = file.read();
+        if slot < MOST_OPEN {
+            thread.file = Some(file);
+        }
+        match state {
             Ok(ThreadState::Running) => {
                 thread.block = None;
                 let question = Question {
@@ -258,8 +269,8 @@ impl State {
 }
 
 /// Keeps the first thing that stood in the way of looking at threads. One that has just ended is nothing of note.
-fn note(obstacle: &mut Option<String>, pid: u32, error: &std::io::Error) {
-    let has_ended = error.kind() == std::io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH);
+fn note(obstacle: &mut Option<String>, pid: u32, error: &io::Error) {
+    let has_ended = error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH);
     if obstacle.is_none() && !has_ended {
         *obstacle = Some(format!(
             "process {pid}: running time is not split into on-cpu and blocked, as the system does not let us look at \

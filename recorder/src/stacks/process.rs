@@ -6,11 +6,10 @@ use asyncprof_core::process_info::{ModuleInfo, ProcessInfo};
 use asyncprof_core::stack_table::MAX_FRAMES;
 use framehop::x86_64::{CacheX86_64, UnwindRegsX86_64, UnwinderX86_64};
 use framehop::{ExplicitModuleSectionInfo, FrameAddress, Module, Unwinder};
-use object::{Object, ObjectSection, ObjectSegment};
+use object::{Object, ObjectSegment};
 
 use super::frame_pointer::Functions;
-use crate::record::agent_file;
-use crate::symbolize::ObjectFile;
+use crate::symbolize::{MappedBytes, ObjectFile};
 
 /// A base pointer that is not known: no address of any program.
 const UNKNOWN: u64 = 0x5a5a << 48;
@@ -22,11 +21,11 @@ const PIECE: usize = 4096;
 /// A process whose threads' stacks can be read.
 pub(super) struct Process {
     pub(super) pid: u32,
-    unwinder: UnwinderX86_64<Vec<u8>>,
+    unwinder: UnwinderX86_64<MappedBytes>,
     cache: CacheX86_64,
     functions: Vec<Functions>,
     /// Code of ours: frames in it are left out.
-    own_code: Vec<Range<u64>>,
+    own_code: Range<u64>,
     addresses: Vec<u64>,
 }
 
@@ -37,13 +36,10 @@ impl Process {
             unwinder: UnwinderX86_64::new(),
             cache: CacheX86_64::new(),
             functions: Vec::new(),
-            own_code: Vec::new(),
+            own_code: info.own_code.clone(),
             addresses: Vec::new(),
         };
         for module in &info.modules {
-            if agent_file::is_agent(&module.path) {
-                process.own_code.push(module.start..module.end);
-            }
             // The kernel's own module has no file; files that cannot be read end the stacks that lead through them.
             if let Ok(file) = ObjectFile::open(&module.path) {
                 process.add(module, &file);
@@ -54,11 +50,7 @@ impl Process {
 
     fn add(&mut self, module: &ModuleInfo, file: &ObjectFile) {
         let Ok(object) = file.parse() else { return };
-        let section = |name| {
-            let section = object.section_by_name(name)?;
-            let data = section.uncompressed_data().ok()?.into_owned();
-            Some((section.address()..section.address() + section.size(), data))
-        };
+        let section = |name| file.bytes_of(&object.section_by_name(name)?);
         let (Some(frames), Some(header)) = (section(".eh_frame"), section(".eh_frame_hdr")) else {
             return;
         };
@@ -67,8 +59,13 @@ impl Process {
             .map(|segment| segment.address())
             .min()
             .unwrap_or(0);
-        self.functions
-            .push(Functions::new(module, &object, header.clone(), frames.clone()));
+        self.functions.push(Functions::new(
+            module,
+            file,
+            &object,
+            header.clone(),
+            frames.clone(),
+        ));
         let sections = ExplicitModuleSectionInfo {
             base_svma,
             eh_frame_svma: Some(frames.0),
@@ -110,7 +107,7 @@ impl Process {
             let Some(return_address) = next.filter(|_| registers.sp() > before.sp()) else {
                 break;
             };
-            if !self.own_code.iter().any(|code| code.contains(&return_address)) {
+            if !self.own_code.contains(&return_address) {
                 self.addresses.push(return_address);
             }
             let Some(caller) = FrameAddress::from_return_address(return_address) else {

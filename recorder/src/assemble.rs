@@ -10,24 +10,24 @@ use asyncprof_core::profile::{
 };
 use asyncprof_core::region::Region;
 
-use super::delays::delays;
-use super::merge::{merge_equal, merge_roots};
-use super::parents::complete_parents;
-use super::sampler::Recorded;
-use super::task_kinds::task_kinds;
+use crate::delays::delays;
+use crate::merge::{merge_equal, merge_roots};
+use crate::parents::complete_parents;
+use crate::sampler::Recorded;
 use crate::symbolize::DebugInfo;
+use crate::task_kinds::task_kinds;
 
 /// What only the recording command knows.
 #[derive(Debug)]
-pub(super) struct Circumstances {
-    pub(super) command: Vec<String>,
-    pub(super) started_unix_ns: u64,
-    pub(super) sampling_hz: u32,
-    pub(super) notes: Vec<String>,
+pub struct Circumstances {
+    pub command: Vec<String>,
+    pub started_unix_ns: u64,
+    pub sampling_hz: u32,
+    pub notes: Vec<String>,
 }
 
 /// Makes the profile of a recording.
-pub(super) fn assemble(recorded: Recorded, region: &Region, circumstances: Circumstances) -> Profile {
+pub fn assemble(recorded: Recorded, region: &Region, circumstances: Circumstances) -> Profile {
     let mut profile = Profile::empty();
     profile.meta = Meta {
         asyncprof_version: env!("CARGO_PKG_VERSION").into(),

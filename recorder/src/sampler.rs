@@ -3,12 +3,12 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
 use asyncprof_core::aggregate::{Aggregator, RawProfile};
 use asyncprof_core::clock::{TickRate, simultaneous_reading};
 use asyncprof_core::event::{Event, Found, Kind};
@@ -18,7 +18,7 @@ use asyncprof_core::region::Region;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
 
-use super::stacks::BlockedSample;
+use crate::stacks::BlockedSample;
 use crate::symbolize::ObjectFile;
 
 const DRAIN_INTERVAL: Duration = Duration::from_millis(10);
@@ -36,38 +36,40 @@ const MOST_HELD: usize = 3 << 18;
 
 /// Samples of blocked threads, and how often threads are looked at.
 #[derive(Clone, Debug)]
-pub(super) struct Sampling {
-    pub(super) blocked: Receiver<BlockedSample>,
-    pub(super) period_ns: u64,
+pub(crate) struct Sampling {
+    pub(crate) blocked: Receiver<BlockedSample>,
+    pub(crate) period_ns: u64,
 }
 
 /// What can be shown while recording.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Progress {
-    pub(super) tasks_alive: usize,
-    pub(super) events: u64,
-    pub(super) events_lost: u64,
-    pub(super) tapped_processes: usize,
+pub struct Progress {
+    pub tasks_alive: usize,
+    pub events: u64,
+    pub events_lost: u64,
+    pub tapped_processes: usize,
 }
 
 /// Everything recorded, before names.
 #[derive(Debug)]
-pub(super) struct Recorded {
-    pub(super) raw: RawProfile,
+pub struct Recorded {
+    pub(crate) raw: RawProfile,
     /// In the order of their numbers in `raw`.
-    pub(super) processes: Vec<ProcessInfo>,
+    pub processes: Vec<ProcessInfo>,
     /// The object files of these processes by path, opened while the processes ran: what lies at the path later
     /// may be another build.
-    pub(super) files: HashMap<String, ObjectFile>,
+    pub(crate) files: HashMap<String, ObjectFile>,
     /// Ticks of the processes' own times to nanoseconds.
-    pub(super) rate: TickRate,
-    pub(super) duration_ns: u64,
-    pub(super) damaged_rings: u64,
+    pub(crate) rate: TickRate,
+    pub(crate) duration_ns: u64,
+    pub(crate) damaged_rings: u64,
+    /// What stood in the way of looking at threads, if something did.
+    pub obstacle: Option<String>,
 }
 
 /// A running sampler thread.
 #[derive(Debug)]
-pub(super) struct Sampler {
+pub(crate) struct Sampler {
     stop: Sender<u64>,
     thread: JoinHandle<Recorded>,
     progress: Arc<Mutex<Progress>>,
@@ -75,14 +77,13 @@ pub(super) struct Sampler {
 
 impl Sampler {
     /// `sampling` is none if threads are not sampled.
-    pub(super) fn start(region: Arc<Region>, sampling: Option<Sampling>) -> Result<Sampler> {
+    pub(crate) fn start(region: Arc<Region>, sampling: Option<Sampling>) -> io::Result<Sampler> {
         let (stop, stopped) = bounded(1);
         let progress = Arc::new(Mutex::new(Progress::default()));
         let shown = Arc::clone(&progress);
         let thread = thread::Builder::new()
             .name("sampler".into())
-            .spawn(move || State::new(region, sampling).run(&stopped, &shown))
-            .context("cannot start the sampler thread")?;
+            .spawn(move || State::new(region, sampling).run(&stopped, &shown))?;
         Ok(Sampler {
             stop,
             thread,
@@ -90,17 +91,17 @@ impl Sampler {
         })
     }
 
-    pub(super) fn progress(&self) -> Progress {
+    pub(crate) fn progress(&self) -> Progress {
         *self.progress.lock()
     }
 
     /// Ends the recording at `at_ticks` and returns all of it.
-    pub(super) fn finish(self, at_ticks: u64) -> Result<Recorded> {
+    pub(crate) fn finish(self, at_ticks: u64) -> io::Result<Recorded> {
         // The thread ends early only if it panicked, which `join` tells.
         let _ = self.stop.send(at_ticks);
         self.thread
             .join()
-            .map_err(|_| anyhow::anyhow!("the sampler thread panicked; please report this"))
+            .map_err(|_| io::Error::other("the sampler thread panicked; please report this"))
     }
 }
 
@@ -195,6 +196,7 @@ impl State {
                     rate: self.rate,
                     duration_ns,
                     damaged_rings: self.damaged_rings,
+                    obstacle: None,
                 };
             }
         }
@@ -286,8 +288,9 @@ impl State {
                     let weight_ns = self.rate.ns(event.subject);
                     self.aggregator
                         .sample(ring, at_ns, state, event.value as u32, weight_ns);
+                } else {
+                    self.aggregator.event(ring, at_ns, event, process_of);
                 }
-                self.aggregator.event(ring, at_ns, event, process_of);
             }
         }
     }

@@ -10,11 +10,11 @@ use asyncprof_core::profile::{
     State, Stats, StringId, TaskKind, Waker, WakerId, Work,
 };
 
-use super::delays::merge_delays;
+use crate::delays::merge_delays;
 
 /// Merges equal frames, then equal stacks, groups, wakers and rows. Keeps every total. Drops what nothing refers
 /// to any more. `tables` has the task table of each group: of another table are futures of another type.
-pub(super) fn merge_equal(profile: &mut Profile, tables: &[Option<TableId>]) {
+pub(crate) fn merge_equal(profile: &mut Profile, tables: &[Option<TableId>]) {
     let (frames, frame_ids) = merge_frames(&profile.frames);
     profile.frames = frames;
 
@@ -34,7 +34,7 @@ pub(super) fn merge_equal(profile: &mut Profile, tables: &[Option<TableId>]) {
 }
 
 /// Merges root tasks of one name: only their first await told them apart. To be called when groups have names.
-pub(super) fn merge_roots(profile: &mut Profile) {
+pub(crate) fn merge_roots(profile: &mut Profile) {
     let mut index = HashMap::<(ProcessId, StringId), u32>::new();
     let mut distinct: Vec<Group> = Vec::new();
     let mut numbers = Vec::with_capacity(profile.groups.len());

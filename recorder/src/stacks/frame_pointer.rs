@@ -11,11 +11,13 @@ use asyncprof_core::process_info::ModuleInfo;
 use gimli::{BaseAddresses, EhFrame, EhFrameHdr, EndianSlice, LittleEndian, UnwindSection};
 use object::{Object, ObjectSection, SectionKind};
 
+use crate::symbolize::{MappedBytes, ObjectFile};
+
 /// Bytes of code that a function's first instructions take at most.
 const PROLOGUE_LEN: u64 = 64;
 
 /// A section's addresses in the file's own terms, and its bytes.
-pub(super) type Section = (Range<u64>, Vec<u8>);
+pub(super) type Section = (Range<u64>, MappedBytes);
 
 /// A module's code and where its functions start.
 #[derive(Debug)]
@@ -30,17 +32,15 @@ pub(super) struct Functions {
 impl Functions {
     pub(super) fn new(
         module: &ModuleInfo,
+        file: &ObjectFile,
         object: &object::File<'_>,
         header: Section,
         frames: Section,
     ) -> Functions {
-        let sections = object
+        let code = object
             .sections()
-            .filter(|section| section.kind() == SectionKind::Text);
-        let code = sections.filter_map(|section| {
-            let range = section.address()..section.address() + section.size();
-            Some((range, section.uncompressed_data().ok()?.into_owned()))
-        });
+            .filter(|section| section.kind() == SectionKind::Text)
+            .filter_map(|section| file.bytes_of(&section));
         Functions {
             range: module.start..module.end,
             bias: module.bias,

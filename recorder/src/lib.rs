@@ -1,0 +1,16 @@
+//! From the events of a region to a profile: two threads that take them in while programs run ([`Recording`]), and
+//! what gives the numbers names when they have ended ([`assemble`]).
+
+mod assemble;
+mod delays;
+mod merge;
+mod parents;
+mod recording;
+mod sampler;
+mod stacks;
+mod symbolize;
+mod task_kinds;
+
+pub use assemble::{Circumstances, assemble};
+pub use recording::Recording;
+pub use sampler::{Progress, Recorded};
