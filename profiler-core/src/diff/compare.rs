@@ -116,6 +116,8 @@ pub struct Diff {
     pub min_effect_rate: f64,
     /// Of these it must be sure to see most, to say that there is none.
     pub detectable_rate: f64,
+    /// What each side has of the exposure in a second.
+    pub exposed_per_second: [f64; 2],
     /// "Did anything get slower, or faster, at all?" None if there is too little to tell.
     pub gate: Option<Gate>,
 }
@@ -142,6 +144,7 @@ pub fn compare(base: &[&Profile], new: &[&Profile], options: &DiffOptions) -> Di
     let tested = watched(&places, &nodes, [&base, &new], min_effect_rate);
     Diff {
         gate: gate(&tested),
+        exposed_per_second: [base.exposed_per_second(), new.exposed_per_second()],
         detectable_rate: options.detectable * total_rate,
         nodes,
         findings,

@@ -178,6 +178,12 @@ impl<'a> Side<'a> {
         (0..self.blocks.of(self.runs[at])).map(in_block).collect()
     }
 
+    pub(super) fn exposed_per_second(&self) -> f64 {
+        let ns: u64 = self.runs.iter().map(|run| run.meta.duration_ns).sum();
+        let total: f64 = self.exposed.iter().map(|run| run.total).sum();
+        total / (ns.max(1) as f64 / 1e9)
+    }
+
     /// The part of a change that moves a node of this rate: what makes a part larger makes the whole larger, too.
     pub(super) fn visible(&self, rate: f64) -> f64 {
         match self.whole {

@@ -14,11 +14,27 @@ pub enum Exposure {
     /// Seconds of recording: rates are ns of task time per second.
     #[default]
     Seconds,
+    /// Units of work that the program counted: rates are ns of task time per unit.
+    Work,
     /// Seconds of recording at equal load: as many times as there are more episodes (median of all places), a second
     /// counts for more.
     Load,
     /// Seconds of task time: rates are shares of the whole, in ns per second of it.
     Share,
+}
+
+impl Exposure {
+    /// Units of work if all runs counted them, else seconds.
+    pub fn usual<'a>(mut runs: impl Iterator<Item = &'a Profile>) -> Exposure {
+        match runs.all(counts_work) {
+            true => Exposure::Work,
+            false => Exposure::Seconds,
+        }
+    }
+}
+
+pub fn counts_work(run: &Profile) -> bool {
+    run.work.iter().any(|work| work.units > 0)
 }
 
 /// What one run has of it.
@@ -68,6 +84,7 @@ pub(super) fn exposed(
 ) -> Vec<Exposed> {
     match exposure {
         Exposure::Seconds => runs.iter().map(|run| Exposed::seconds(run, blocks)).collect(),
+        Exposure::Work => runs.iter().map(|run| units_of_work(run, blocks)).collect(),
         Exposure::Load => {
             let loads = loads(runs, places);
             let with_load = |(run, (load, relative)): (&&Profile, (f64, Spread))| {
@@ -89,6 +106,20 @@ pub(super) fn exposed(
             };
             runs.iter().zip(&places[0].measures).map(whole).collect()
         }
+    }
+}
+
+fn units_of_work(run: &Profile, blocks: Blocks) -> Exposed {
+    let units: u64 = run.work.iter().map(|work| work.units).sum();
+    let mut in_blocks = vec![0.0; blocks.of(run)];
+    for &(window, units) in run.work.iter().flat_map(|work| &work.windows) {
+        if let Some(block) = in_blocks.get_mut(blocks.number(window)) {
+            *block += units as f64;
+        }
+    }
+    Exposed {
+        blocks: Some(in_blocks),
+        ..Exposed::of(run, blocks, units as f64)
     }
 }
 

@@ -95,6 +95,7 @@ pub fn compare_folded(base: &[&Folded], new: &[&Folded], options: &DiffOptions) 
     Diff {
         findings,
         min_effect_rate,
+        exposed_per_second: [1.0; 2],
         detectable_rate: options.detectable * 1e9,
         gate: is_counted.then(|| gate_without_windows(&nodes, min_effect_rate, samples)),
         nodes,

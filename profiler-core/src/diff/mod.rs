@@ -26,7 +26,7 @@ mod watch;
 pub use answer::{Answer, Question};
 pub use compare::{Diff, DiffNode, DiffOptions, Verdict, compare};
 pub use estimate::Estimate;
-pub use exposure::Exposure;
+pub use exposure::{Exposure, counts_work};
 pub use folded::{Folded, NotFolded, compare_folded};
 pub use gate::{Dealt, Gate};
 pub use objections::objections;
