@@ -110,7 +110,7 @@ pub(super) fn exposed(
 }
 
 fn units_of_work(run: &Profile, blocks: Blocks) -> Exposed {
-    let units: u64 = run.work.iter().map(|work| work.units).sum();
+    let units: f64 = run.work.iter().map(|work| work.units as f64).sum();
     let mut in_blocks = vec![0.0; blocks.of(run)];
     for &(window, units) in run.work.iter().flat_map(|work| &work.windows) {
         if let Some(block) = in_blocks.get_mut(blocks.number(window)) {
@@ -119,7 +119,7 @@ fn units_of_work(run: &Profile, blocks: Blocks) -> Exposed {
     }
     Exposed {
         blocks: Some(in_blocks),
-        ..Exposed::of(run, blocks, units as f64)
+        ..Exposed::of(run, blocks, units)
     }
 }
 

@@ -385,10 +385,14 @@ proptest! {
     /// Nothing panics and no time is lost, whatever the two have in common.
     #[test]
     fn any_two_profiles_can_be_compared(base in crate::profile::arbitrary::profile(), new in crate::profile::arbitrary::profile()) {
-        let diff = diff(&base, &new);
-        for node in &diff.nodes {
-            prop_assert!(node.q.is_none_or(|q| (0.0..=1.0).contains(&q)));
+        for exposure in [Exposure::Seconds, Exposure::Work, Exposure::Load, Exposure::Share] {
+            let options = DiffOptions { exposure, ..DiffOptions::default() };
+            let diff = compare(&[&base], &[&new], &options);
+            for node in &diff.nodes {
+                prop_assert!(node.q.is_none_or(|q| (0.0..=1.0).contains(&q)));
+            }
+            diff.answer(Question::Change);
+            objections(&[&base], &[&new], &diff);
         }
-        objections(&[&base], &[&new], &diff);
     }
 }
