@@ -112,7 +112,8 @@ impl Known {
 }
 
 /// Of the same percentile on both sides: as many episodes must be longer than that of all together (the median test of
-/// Westenberg and Mood).
+/// Westenberg and Mood). Many may be just as long: these are once taken as longer and once not, and the chance of either
+/// doubled.
 fn p_value(base: &Stats, new: &Stats, part: f64, counts: [f64; 2]) -> f64 {
     let mut all = base.clone();
     all.merge(new);
@@ -123,14 +124,18 @@ fn p_value(base: &Stats, new: &Stats, part: f64, counts: [f64; 2]) -> f64 {
         seen as f64 >= rank
     });
     let limit = limit.map_or(0, |bucket| bucket.0);
-    let longer = |side: &Stats| {
-        let longer = side.histogram_ends().filter(|bucket| bucket.0 > limit);
-        longer.map(|bucket| bucket.1).sum::<u64>() as f64 / side.episodes.max(1) as f64
+    let p = |is_longer: &dyn Fn(u64) -> bool| {
+        let longer = |side: &Stats| {
+            let longer = side.histogram_ends().filter(|bucket| is_longer(bucket.0));
+            longer.map(|bucket| bucket.1).sum::<u64>() as f64 / side.episodes.max(1) as f64
+        };
+        let of_all = longer(&all);
+        let error = (of_all * (1.0 - of_all) * (1.0 / counts[0] + 1.0 / counts[1])).sqrt();
+        match error > 0.0 {
+            true => two_sided_p((longer(new) - longer(base)) / error, f64::INFINITY),
+            false => 1.0,
+        }
     };
-    let of_all = longer(&all);
-    let error = (of_all * (1.0 - of_all) * (1.0 / counts[0] + 1.0 / counts[1])).sqrt();
-    match error > 0.0 {
-        true => two_sided_p((longer(new) - longer(base)) / error, f64::INFINITY),
-        false => 1.0,
-    }
+    let least = p(&|length| length > limit).min(p(&|length| length >= limit));
+    (2.0 * least).min(1.0)
 }

@@ -175,7 +175,7 @@ pub(super) fn signed_percent(part: f64) -> String {
 fn relative(entry: &NodeEntry, unit: Unit) -> String {
     match entry.base.rate > 0.0 {
         true => signed_percent(entry.change / entry.base.rate),
-        false => unit.signed(entry.change),
+        false => unit.signed_bare(entry.change),
     }
 }
 
@@ -188,7 +188,7 @@ fn interval(entry: &NodeEntry, unit: Unit) -> String {
             signed_percent(low / entry.base.rate),
             signed_percent(high / entry.base.rate)
         ),
-        false => format!("{} to {}", unit.signed(low), unit.signed(high)),
+        false => format!("{} to {}", unit.signed_bare(low), unit.signed_bare(high)),
     }
 }
 

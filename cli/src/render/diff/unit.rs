@@ -47,11 +47,15 @@ impl Unit {
     }
 
     /// A difference of two rates; of shares in percentage points, not to be mistaken for a part of the frame's own time.
-    pub(super) fn signed(self, rate: f64) -> String {
+    pub(super) fn signed_bare(self, rate: f64) -> String {
         let sign = if rate < 0.0 { '−' } else { '+' };
         match self {
             Unit::Share => format!("{sign}{:.2} pp", rate.abs() / 1e7),
-            Unit::PerSecond | Unit::PerWork => format!("{sign}{}", self.rate(rate.abs())),
+            Unit::PerSecond | Unit::PerWork => format!("{sign}{}", self.bare(rate.abs())),
         }
+    }
+
+    pub(super) fn signed(self, rate: f64) -> String {
+        format!("{}{}", self.signed_bare(rate), self.suffix())
     }
 }
