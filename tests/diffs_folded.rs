@@ -73,7 +73,7 @@ fn as_a_picture_in_any_order_and_from_a_pipe() {
             "main;</title><script>alert(1)</script> 1000\nmain;g 9000\n",
         ),
     ]);
-    let drawn = diff(&folder, &["a.folded", "b.folded", "-o", "-"]);
+    let drawn = diff(&folder, &["a.folded", "b.folded", "-o", "-", "--match", "exact"]);
     assert_eq!((drawn.code, drawn.stderr.as_str()), (0, ""));
     for part in [
         "▲ +5.00 pp &lt;/title&gt;&lt;script&gt;",
@@ -84,19 +84,25 @@ fn as_a_picture_in_any_order_and_from_a_pipe() {
     assert!(!drawn.stdout.contains("<script>alert"));
 
     let first = |sort: &str| {
-        let ran = diff(&folder, &["a.folded", "b.folded", "--json", "--sort", sort]);
+        let ran = diff(
+            &folder,
+            &[
+                "a.folded", "b.folded", "--json", "--match", "exact", "--sort", sort,
+            ],
+        );
         let json: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
         json["findings"][0]["frame"].as_str().unwrap().to_owned()
     };
     assert_eq!(first("relative"), "</title><script>alert(1)</script>");
     assert_eq!(first("name"), "</title><script>alert(1)</script>");
-    let all = diff(&folder, &["a.folded", "a.folded", "--all"]);
+    fs::write(folder.path().join("even.folded"), "main;f 50000\nmain;g 50000\n").unwrap();
+    let all = diff(&folder, &["even.folded", "even.folded", "--all"]);
     assert!(
         all.stdout.contains("= unchanged") && all.stdout.contains("Faster? No"),
         "{}",
         all.stdout
     );
-    let gate = diff(&folder, &["a.folded", "a.folded", "--fail-on", "change"]);
+    let gate = diff(&folder, &["even.folded", "even.folded", "--fail-on", "change"]);
     assert_eq!(gate.code, 0, "{}", gate.stdout);
 
     let whole = diff(&folder, &["a.folded", "b.folded"]).stdout;

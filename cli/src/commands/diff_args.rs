@@ -12,7 +12,7 @@ pub(super) enum PerArg {
     Work,
     /// Seconds of recording
     Second,
-    /// Seconds at equal load: as many as there are more episodes in most places, seconds count for more
+    /// Seconds at equal load, which is told from how many more episodes most places have
     Load,
     /// All compared time: only shares count
     Share,
