@@ -99,8 +99,8 @@ struct Compared {
 }
 
 enum Report {
-    Recordings(DiffReport),
-    Folded(FoldedReport),
+    Recordings(Box<DiffReport>),
+    Folded(Box<FoldedReport>),
 }
 
 impl DiffCommand {
@@ -174,7 +174,7 @@ impl DiffCommand {
             all: self.all,
         });
         Ok(Compared {
-            report: Report::Recordings(report),
+            report: Report::Recordings(Box::new(report)),
             diff,
         })
     }
@@ -200,7 +200,7 @@ impl DiffCommand {
             all: self.all,
         });
         Ok(Compared {
-            report: Report::Folded(report),
+            report: Report::Folded(Box::new(report)),
             diff,
         })
     }
@@ -231,9 +231,9 @@ impl DiffCommand {
         }
         let out = stdout().lock();
         match (&compared.report, self.json) {
-            (Report::Recordings(report), true) => diff_json(report, out),
+            (Report::Recordings(report), true) => diff_json(report.as_ref(), out),
             (Report::Recordings(report), false) => diff_text(report, wants_color(), out),
-            (Report::Folded(report), true) => diff_json(report, out),
+            (Report::Folded(report), true) => diff_json(report.as_ref(), out),
             (Report::Folded(report), false) => folded_text(report, wants_color(), out),
         }
     }

@@ -23,7 +23,7 @@ pub(super) fn load_sides(base: &[PathBuf], new: &[PathBuf]) -> Result<Sides> {
         for path in paths {
             let name = path.display().to_string();
             match read(path)? {
-                Content::Recording(profile) => profiles[side].push((name, profile)),
+                Content::Recording(profile) => profiles[side].push((name, *profile)),
                 Content::Folded(stacks) => folded[side].push((name, stacks)),
             }
         }
@@ -43,7 +43,7 @@ pub(super) fn load_sides(base: &[PathBuf], new: &[PathBuf]) -> Result<Sides> {
 }
 
 enum Content {
-    Recording(Profile),
+    Recording(Box<Profile>),
     Folded(Folded),
 }
 
@@ -55,10 +55,12 @@ fn read(path: &Path) -> Result<Content> {
     });
     // The loader of profiles says best what is wrong with a path.
     let Ok(mut file) = opened else {
-        return load(path).map(Content::Recording);
+        return load(path).map(Box::new).map(Content::Recording);
     };
     if !is_folded(&start) {
-        return load_from(path, start.chain(file)).map(Content::Recording);
+        return load_from(path, start.chain(file))
+            .map(Box::new)
+            .map(Content::Recording);
     }
     let cannot_read = || format!("cannot read {}", path.display());
     file.read_to_end(&mut start).with_context(cannot_read)?;
