@@ -56,6 +56,9 @@ pub enum Kind {
     RelayWake = 15,
     /// A relay that was given out was dropped, or taken by its wake-up. Subject: the relay; aux: its tag.
     RelayDrop = 16,
+    /// The tasks of a table have a name of their own. Subject: none; aux: the table's index; value: a stack of the one
+    /// frame that names them.
+    TableNamed = 17,
 }
 
 /// The aux of a wake-up: the tag of the waker used, and how many relays' wake-ups it came within.
@@ -64,7 +67,7 @@ pub fn wake_aux(tag: u16, relays: u8) -> u16 {
 }
 
 impl Kind {
-    const ALL: [Kind; 16] = [
+    const ALL: [Kind; 17] = [
         Kind::ThreadStart,
         Kind::Gap,
         Kind::Spawn,
@@ -81,6 +84,7 @@ impl Kind {
         Kind::RelayAwait,
         Kind::RelayWake,
         Kind::RelayDrop,
+        Kind::TableNamed,
     ];
 
     fn from_byte(byte: u8) -> Option<Kind> {
@@ -191,7 +195,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn decode_reverses_encode(kind in 1u8..=16, ticks in 0..=TICKS_MASK, subject in 0..=SUBJECT_MASK, aux: u16, value: u64) {
+        fn decode_reverses_encode(kind in 1u8..=17, ticks in 0..=TICKS_MASK, subject in 0..=SUBJECT_MASK, aux: u16, value: u64) {
             let kind = Kind::from_byte(kind).unwrap();
             let event = Event { kind, ticks, subject, aux, value };
             prop_assert_eq!(Event::decode(event.encode()), Some(event));
@@ -199,7 +203,7 @@ mod tests {
 
         #[test]
         fn any_word_decodes_or_is_refused(word: u64) {
-            let known = (1..=16).contains(&(word >> 56));
+            let known = (1..=17).contains(&(word >> 56));
             prop_assert_eq!(Event::kind_of(word).is_some(), known);
         }
     }

@@ -13,6 +13,7 @@ pub mod diff;
 pub mod event;
 #[cfg(all(test, loom))]
 mod loom_tests;
+pub mod named_frame;
 pub mod probe;
 #[cfg(not(loom))]
 pub mod process_info;
