@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::contestant::Contestant;
+use crate::contestant::{Contestant, Language};
 
 /// How the loads are built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,29 +18,37 @@ pub struct Build {
 
 #[derive(Debug)]
 pub struct Programs {
-    target: PathBuf,
+    benches: PathBuf,
     asyncprof_target: PathBuf,
+    python: Option<PathBuf>,
 }
 
 impl Programs {
-    /// All that the contestants need, and asyncprof itself.
-    pub fn build(contestants: &[&Contestant]) -> Result<Programs> {
+    /// All that the contestants need, and asyncprof itself; a Python only if one is wanted.
+    pub fn build(contestants: &[&Contestant], with_python: bool) -> Result<Programs> {
         let benches = Path::new(env!("CARGO_MANIFEST_DIR"))
             .parent()
             .context("benches/ has this folder")?;
         let root = benches.parent().context("benches/ lies in the repository")?;
+        let python = with_python.then(|| environment(root)).transpose()?;
         let programs = Programs {
-            target: benches.join("target"),
-            asyncprof_target: env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from),
+            python,
+            benches: benches.to_owned(),
+            asyncprof_target: env::var_os("CARGO_TARGET_DIR")
+                .map_or_else(|| root.join("target"), PathBuf::from),
         };
         cargo(
             root,
-            &programs.target.join("asyncprof"),
+            &programs.asyncprof_target,
             "",
             &["--package", "asyncprof-cli"],
         )?;
         let mut built = Vec::new();
-        for build in contestants.iter().map(|contestant| contestant.build) {
+        for build in contestants
+            .iter()
+            .filter(|contestant| contestant.language == Language::Rust)
+            .map(|contestant| contestant.build)
+        {
             if built.contains(&build) {
                 continue;
             }
@@ -69,10 +77,29 @@ impl Programs {
         self.asyncprof_target.join("release/asyncprof")
     }
 
+    /// The interpreter with the packages that its loads need.
+    pub fn python(&self) -> PathBuf {
+        self.python.clone().unwrap_or_default()
+    }
+
+    pub fn script(&self, load: &str) -> PathBuf {
+        self.benches.join(format!("python/{load}_load.py"))
+    }
+
     fn folder(&self, build: Build) -> PathBuf {
         let unstable = if build.is_unstable { "-unstable" } else { "" };
-        self.target.join(format!("loads{unstable}-{}", build.feature))
+        self.benches
+            .join(format!("target/loads{unstable}-{}", build.feature))
     }
+}
+
+fn environment(root: &Path) -> Result<PathBuf> {
+    let output = Command::new(root.join("scripts/python-venv.sh"))
+        .args(["", "benches/python/requirements.txt"])
+        .stderr(std::process::Stdio::inherit())
+        .output()?;
+    ensure!(output.status.success(), "no Python for the loads in Python");
+    Ok(PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
 }
 
 fn cargo(folder: &Path, target: &Path, flags: &str, arguments: &[&str]) -> Result<()> {

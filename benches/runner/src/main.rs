@@ -12,7 +12,7 @@ use anyhow::Result;
 use clap::Parser;
 
 use build::Programs;
-use contestant::CONTESTANTS;
+use contestant::{CONTESTANTS, Language};
 use measure::{LOADS, Measured, measure};
 
 #[derive(Debug, Parser)]
@@ -40,9 +40,23 @@ fn main() -> Result<()> {
         .iter()
         .filter(|contestant| contestant.is_baseline() || contestant.name.contains(&options.profiler))
         .collect();
-    let programs = Programs::build(&contestants)?;
+    let loads: Vec<_> = LOADS
+        .iter()
+        .filter(|load| load.name.contains(&options.load))
+        .collect();
+    let is_in = |language| loads.iter().any(|load| load.language == language);
+    let contestants: Vec<_> = contestants
+        .into_iter()
+        .filter(|contestant| is_in(contestant.language))
+        .collect();
+    let programs = Programs::build(&contestants, is_in(Language::Python))?;
     let mut results = Vec::new();
-    for load in LOADS.iter().filter(|load| load.name.contains(&options.load)) {
+    for load in loads {
+        let contestants: Vec<_> = contestants
+            .iter()
+            .copied()
+            .filter(|contestant| contestant.language == load.language)
+            .collect();
         let mut runs: Vec<Vec<Measured>> = vec![Vec::new(); contestants.len()];
         for round in 0..options.rounds {
             let mut order: Vec<usize> = (0..contestants.len()).collect();

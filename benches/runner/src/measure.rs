@@ -9,22 +9,24 @@ use anyhow::{Context, Result, ensure};
 use loads::Figures;
 
 use crate::build::Programs;
-use crate::contestant::{Contestant, How};
+use crate::contestant::{Contestant, Language};
 
 pub struct Load {
     pub name: &'static str,
     pub about: &'static str,
     pub unit: &'static str,
+    pub language: Language,
     pub size: u64,
     /// Whether it does as much as it can: then its throughput tells, else the time that it needs the processors.
     pub is_saturated: bool,
 }
 
-pub const LOADS: [Load; 5] = [
+pub const LOADS: [Load; 6] = [
     Load {
         name: "echo",
         about: "a TCP server and 32 clients, all of them tasks, 64 bytes there and back",
         unit: "round trip",
+        language: Language::Rust,
         size: 3_000,
         is_saturated: true,
     },
@@ -32,6 +34,7 @@ pub const LOADS: [Load; 5] = [
         name: "pingpong",
         about: "32 pairs of tasks that wake each other over mpsc and oneshot: two polls, two waits and two wakes a round trip",
         unit: "round trip",
+        language: Language::Rust,
         size: 50_000,
         is_saturated: true,
     },
@@ -39,6 +42,7 @@ pub const LOADS: [Load; 5] = [
         name: "storm",
         about: "400,000 tasks that are ready at once",
         unit: "task",
+        language: Language::Rust,
         size: 400_000,
         is_saturated: true,
     },
@@ -46,6 +50,7 @@ pub const LOADS: [Load; 5] = [
         name: "idle",
         about: "100,000 tasks that wait for 3 s, eight awaits deep",
         unit: "task",
+        language: Language::Rust,
         size: 100_000,
         is_saturated: false,
     },
@@ -53,8 +58,18 @@ pub const LOADS: [Load; 5] = [
         name: "web",
         about: "axum, SQLite in `spawn_blocking` and an upstream call, 500 requests a second from another process for 4 s",
         unit: "request",
+        language: Language::Rust,
         size: 4,
         is_saturated: false,
+    },
+    Load {
+        name: "fastapi",
+        about: "FastAPI under uvicorn, each request gathers a sleep of 1 ms and a query in a thread; eight clients, another process, \
+                ask as fast as they are answered",
+        unit: "request",
+        language: Language::Python,
+        size: 2_000,
+        is_saturated: true,
     },
 ];
 
@@ -81,9 +96,10 @@ pub fn measure(programs: &Programs, load: &Load, contestant: &Contestant, shrink
         .stdout(Stdio::piped())
         .spawn()
         .with_context(|| format!("{} cannot be started", contestant.name))?;
-    let profiler_peak_kib = match contestant.how {
-        How::Alone => 0,
-        How::Asyncprof | How::Perf => watch_memory(&mut child)?,
+    let profiler_peak_kib = if contestant.is_apart() {
+        watch_memory(&mut child)?
+    } else {
+        0
     };
     let mut output = String::new();
     child
@@ -113,10 +129,7 @@ pub fn measure(programs: &Programs, load: &Load, contestant: &Contestant, shrink
         contestant.name,
         load.name
     );
-    let bytes_written = match contestant.how {
-        How::Alone => figures.bytes_written,
-        How::Asyncprof | How::Perf => bytes_in(folder.path())?,
-    };
+    let bytes_written = figures.bytes_written.max(bytes_in(folder.path())?);
     Ok(Measured {
         figures,
         cpu_ns,
