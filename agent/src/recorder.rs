@@ -18,7 +18,7 @@ use asyncprof_core::region::{Region, THREAD_SLOTS};
 use asyncprof_core::ring::Producer;
 use asyncprof_core::stack_table::MAX_FRAMES;
 
-use crate::asyncio::NameCache;
+use crate::asyncio::{self, NameCache};
 use crate::sampling::{Callers, Interrupted};
 use crate::thread_pointer;
 use crate::unwind::{self, Cache, Entry};
@@ -47,7 +47,9 @@ pub(crate) struct Polled {
     pub(crate) task: u64,
     /// Upper end of its stack: where the poll tap was entered.
     pub(crate) stack_top: u64,
-    /// Of an asyncio task: the frame of Python that its step was called from.
+    /// Of an asyncio task: the state of the interpreter's thread; else 0.
+    pub(crate) thread_state: u64,
+    /// And the frame of Python that its step was called from.
     pub(crate) outer_frame: u64,
     /// The task's state word when it was first seen complete; 0 until then.
     pub(crate) end_state: u64,
@@ -59,6 +61,7 @@ impl Polled {
     pub(crate) const NONE: Polled = Polled {
         task: 0,
         stack_top: 0,
+        thread_state: 0,
         outer_frame: 0,
         end_state: 0,
         is_host: false,
@@ -357,9 +360,23 @@ impl Thread {
         };
         self.busy = true;
         compiler_fence(Ordering::SeqCst);
-        let len = unwind::capture_at(&mut self.rules, &mut self.cache, at, top, &mut self.frames);
-        let innermost = len.min(callers.len());
-        callers[..innermost].copy_from_slice(&self.frames[..innermost]);
+        let is_python = in_poll && self.polled.thread_state != 0;
+        let mut len = 0;
+        if !is_python || at.has_interrupted_call {
+            len = unwind::capture_at(&mut self.rules, &mut self.cache, at, top, &mut self.frames);
+            let innermost = len.min(callers.len());
+            callers[..innermost].copy_from_slice(&self.frames[..innermost]);
+        }
+        if is_python {
+            let Polled {
+                thread_state,
+                outer_frame,
+                ..
+            } = self.polled;
+            let (names, frames, region) = (&mut self.names, &mut self.frames, &recorder.region);
+            // SAFETY: as the step noted them, in which this thread still is.
+            len = unsafe { asyncio::sampled(names, frames, region, thread_state, outer_frame) };
+        }
         let answer = question.filter(|_| in_poll && len > 0);
         let stack = answer.map_or(0, |_| recorder.region.stacks().intern(&self.frames[..len]));
         compiler_fence(Ordering::SeqCst);

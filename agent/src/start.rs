@@ -44,16 +44,14 @@ fn try_start() -> Option<()> {
         tap => tap,
     };
     let is_tapped = tap.is_tapped();
-    let can_be_asked = region.prompt_ticks() != 0 && pid == std::process::id();
+    let can_be_asked = can_be_asked(&region, pid);
     region.publish_process(process, info(pid, started_ticks, tap, &mapped, own_code));
     let awaits_asyncio = matches!(python, Some(Ok(_)));
     if (is_tapped || awaits_asyncio) && recorder::install(region).is_ok() {
         if is_tapped {
             recorder::join(|_| Some(process));
             tokio::enable_spawn_tap();
-            if can_be_asked && sampling::enable() {
-                recorder::set_answers(true);
-            }
+            answer(can_be_asked);
         }
         if awaits_asyncio {
             asyncio::await_import();
@@ -65,14 +63,29 @@ fn try_start() -> Option<()> {
 /// Joins the recording now, if this process has not: its runtime was loaded later, or it is the forked child of one
 /// that has joined.
 pub(crate) fn join_late(tap: Tap) {
+    let mut is_asked = false;
     recorder::join(|region| {
         let pid = pid_as_the_recorder_sees_it();
+        is_asked = tap.is_tapped() && can_be_asked(region, pid);
         let process = region.claim_process(pid)?;
         let mapped = modules::mapped();
         let info = info(pid, region.now(), tap, &mapped, unwind::own_code(&mapped));
         region.publish_process(process, info);
         Some(process)
     });
+    answer(is_asked);
+}
+
+fn can_be_asked(region: &Region, pid: u32) -> bool {
+    // In another PID namespace the recorder knows our threads by other numbers.
+    region.prompt_ticks() != 0 && pid == std::process::id()
+}
+
+/// This process's threads answer from now on, if they are asked.
+fn answer(is_asked: bool) {
+    if is_asked && sampling::enable() {
+        recorder::set_answers(true);
+    }
 }
 
 fn info(

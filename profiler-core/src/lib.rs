@@ -20,6 +20,8 @@ pub mod process_info;
 #[cfg(not(loom))]
 pub mod profile;
 #[cfg(not(loom))]
+pub mod python;
+#[cfg(not(loom))]
 pub mod region;
 pub mod ring;
 pub mod slots;

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::python::StackLayout;
 use serde::{Deserialize, Serialize};
 
 /// Everything the recording side must know to make sense of a process's events.
@@ -31,7 +32,7 @@ pub enum Tap {
         waker_tables: u32,
     },
     /// CPython that has imported asyncio. Its tables name themselves by events.
-    Asyncio { python: String },
+    Asyncio { python: String, layout: StackLayout },
     /// CPython that has not imported asyncio. One that does tells of itself again.
     Python { python: String },
     /// There may be a runtime, but we stayed out; why and what to do about it.

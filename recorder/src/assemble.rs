@@ -111,7 +111,7 @@ impl<'a> Assembler<'a> {
                     task_tables.len() as u32,
                     *waker_tables,
                 ),
-                Tap::Asyncio { python } => (format!("asyncio (CPython {python})"), 0, 0),
+                Tap::Asyncio { python, .. } => (format!("asyncio (CPython {python})"), 0, 0),
                 // The others have no tasks; a shell script starts hundreds of them.
                 Tap::NoRuntime | Tap::Python { .. } | Tap::Refused { .. } => continue,
             };

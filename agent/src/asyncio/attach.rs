@@ -8,26 +8,60 @@ use asyncprof_core::process_info::Tap as Told;
 use super::interpreter::{self, Api, Interpreter, Object};
 use super::layout;
 use super::memory::{
-    DEF_FUNCTION, DESCRIPTOR_DEF, FUNCTION_DEF, TYPE_CALL, TYPE_DEALLOC, TYPE_INIT, is_writable, type_of,
-    word,
+    DEF_FUNCTION, DESCRIPTOR_DEF, FUNCTION_DEF, TYPE_CALL, TYPE_DEALLOC, TYPE_INIT, is_writable, read,
+    type_of, word,
 };
-use super::probe::{Probe, attribute};
+use super::probe::{Probe, attribute, on_own_thread};
 use super::tap::{self, Originals, Tap};
 use super::taps;
 use crate::start;
 
 /// Asks to be told of imports. The interpreter is not initialised yet: it allows this call, and keeps it to itself.
 pub(crate) fn await_import() {
-    if let Some(interpreter) = interpreter::get() {
-        // SAFETY: allowed before initialisation; the function lives as long as the process.
-        unsafe { (interpreter.api.PySys_AddAuditHook)(on_event, std::ptr::null_mut()) };
+    let Some((interpreter, runtime)) = interpreter::get().zip(interpreter::runtime()) else {
+        return;
+    };
+    let before = runtime.clone().map(word_at).collect::<Vec<u64>>();
+    // SAFETY: allowed before initialisation; the function lives as long as the process.
+    unsafe { (interpreter.api.PySys_AddAuditHook)(on_event, std::ptr::null_mut()) };
+    let head = runtime.zip(before).find(|&(at, before)| {
+        let entry = word_at(at);
+        let function = on_event as *const () as u64;
+        entry != before && read::<3>(entry).is_some_and(|entry| entry.contains(&function))
+    });
+    if let Some((at, _)) = head {
+        HOOK.store(word_at(at), Ordering::Relaxed);
+        FIRST_HOOK.store(at, Ordering::Relaxed);
+    }
+}
+
+/// Our entry in the interpreter's list of hooks, and where that list begins.
+static HOOK: AtomicU64 = AtomicU64::new(0);
+static FIRST_HOOK: AtomicU64 = AtomicU64::new(0);
+
+/// A word of the interpreter's own.
+fn word_at(address: u64) -> u64 {
+    // SAFETY: within its variable, which lives as long as the process.
+    unsafe { word(address) }
+}
+
+/// Takes our hook from the list, whose entries are about to be freed. It was made before the interpreter chose its
+/// allocator: with `-X dev` another one would free it, and find it damaged.
+fn take_hook_out() {
+    let (first, hook) = (FIRST_HOOK.load(Ordering::Relaxed), HOOK.load(Ordering::Relaxed));
+    if first != 0 && word_at(first) == hook {
+        // SAFETY: an entry begins with the next one's address, and the interpreter's variable may be written.
+        unsafe { (first as *mut u64).write(word(hook)) };
     }
 }
 
 /// Called with every audit event, with the lock held and no exception in flight. Its result lets the program go on.
 unsafe extern "C" fn on_event(event: *const c_char, args: Object, _data: *mut c_void) -> c_int {
     // SAFETY: a C string.
-    if unsafe { CStr::from_ptr(event) } == c"import" {
+    let event = unsafe { CStr::from_ptr(event) };
+    if event == c"cpython._PySys_ClearAuditHooks" {
+        take_hook_out();
+    } else if event == c"import" {
         // A fault of ours must not end the program.
         let _ = std::panic::catch_unwind(|| {
             // SAFETY: as said above.
@@ -69,6 +103,12 @@ unsafe fn on_import(args: Object) -> Option<()> {
             return None;
         }
         MODULE.store(module, Ordering::Relaxed);
+        let task_type = attribute(api, module, c"Task")?;
+        (api.Py_DecRef)(task_type);
+        if word(task_type + TYPE_INIT) == taps::task_init as *const () as u64 {
+            // Loaded anew, with the same types.
+            return None;
+        }
         attach(interpreter, module);
     }
     Some(())
@@ -97,9 +137,12 @@ unsafe fn attach(interpreter: &'static Interpreter, module: Object) {
     }
     // SAFETY: the caller's promise.
     let found = unsafe {
-        layout::find(interpreter, module, |probe, layout| {
-            slots(interpreter, probe, layout)
+        on_own_thread(interpreter, || {
+            layout::find(interpreter, module, |probe, layout| {
+                slots(interpreter, probe, layout)
+            })
         })
+        .unwrap_or(Err("threads"))
     };
     match found {
         Ok(slots) => {
@@ -117,11 +160,12 @@ unsafe fn attach(interpreter: &'static Interpreter, module: Object) {
     BUSY.store(false, Ordering::Release);
 }
 
-/// This process is in the recording from now on.
+/// This process is in the recording from now on: the tap is known.
 pub(super) fn join() {
-    if let Some(interpreter) = interpreter::get() {
+    if let Some((interpreter, tap)) = interpreter::get().zip(tap::get()) {
         start::join_late(Told::Asyncio {
             python: interpreter.version.clone(),
+            layout: tap.layout.stack.clone(),
         });
     }
 }

@@ -3,7 +3,7 @@
 use asyncprof_core::stack_table::MAX_FRAMES;
 
 use super::interpreter::Object;
-use super::layout::FIRST;
+use super::layout::{FIRST, code_of, innermost, position_of};
 use super::memory::{type_of, word};
 use super::names::{Cache, Naming};
 use super::tap::Tap;
@@ -89,18 +89,12 @@ impl Tap {
     /// # Safety
     /// A live coroutine, generator or asynchronous generator.
     unsafe fn frame_of(&self, names: &mut Cache, naming: &Naming<'_>, object: Object) -> u64 {
-        let layout = &self.layout.frame;
         // SAFETY: the caller's promise; what says to be code is looked at before it is taken for it.
         unsafe {
-            let frame = layout.of_coroutine(object);
-            if frame == 0 {
-                return 0;
+            match self.layout.in_coroutine.frame_of(object) {
+                0 => 0,
+                frame => naming.frame(names, frame),
             }
-            let code = layout.code_of(frame);
-            if code == 0 || type_of(code) != self.api.PyCode_Type {
-                return 0;
-            }
-            names.frame(naming, code, layout.position_of(frame))
         }
     }
 
@@ -114,11 +108,11 @@ impl Tap {
         unsafe {
             let of = type_of(coroutine);
             if of == api.PyCoro_Type || of == api.PyGen_Type {
-                let frame = self.layout.frame.of_coroutine(coroutine);
+                let frame = self.layout.in_coroutine.frame_of(coroutine);
                 let code = if frame == 0 {
                     0
                 } else {
-                    self.layout.frame.code_of(frame)
+                    code_of(&naming.layout.frame, frame)
                 };
                 if code != 0 && type_of(code) == api.PyCode_Type {
                     return names.whole(naming, code);
@@ -133,28 +127,59 @@ impl Tap {
     /// # Safety
     /// The lock is held.
     pub(super) unsafe fn running_stack(&self, thread: &mut Thread) -> u64 {
-        // SAFETY: the lock is held by this thread, so it has a state.
-        let innermost = unsafe { self.layout.frame.innermost((self.api.PyThreadState_Get)()) };
         let until = thread.polled.outer_frame;
         thread.intern_with(|names, frames, region| {
-            let naming = self.naming(region);
-            let (layout, mut frame, mut len) = (&self.layout.frame, innermost, 0);
+            // SAFETY: the lock is held by this thread, so it has a state, which is its own.
+            unsafe {
+                let thread_state = (self.api.PyThreadState_Get)();
+                self.naming(region).running(names, frames, thread_state, until)
+            }
+        })
+    }
+}
+
+impl Naming<'_> {
+    /// The frame of a stack for an interpreter's frame; 0 if it is no function's.
+    ///
+    /// # Safety
+    /// A live frame, of this thread or of what is suspended, and the lock is held or this thread stands still.
+    unsafe fn frame(&self, names: &mut Cache, frame: u64) -> u64 {
+        let layout = &self.layout.frame;
+        // SAFETY: the caller's promise; what says to be code is looked at before it is taken for it.
+        unsafe {
+            let code = code_of(layout, frame);
+            if code == 0 || type_of(code) != self.layout.code_type {
+                return 0;
+            }
+            names.frame(self, code, position_of(layout, frame))
+        }
+    }
+
+    /// The functions that this thread is in, leaf first, up to the frame `until`; returns how many.
+    ///
+    /// # Safety
+    /// As for [`Naming::frame`]; the state is this thread's.
+    pub(super) unsafe fn running(
+        &self,
+        names: &mut Cache,
+        frames: &mut [u64; MAX_FRAMES],
+        thread_state: u64,
+        until: u64,
+    ) -> usize {
+        let layout = &self.layout.frame;
+        let mut len = 0;
+        // SAFETY: frames of this thread, which is in all of them; between them lie some that are no function's.
+        unsafe {
+            let mut frame = innermost(layout, thread_state);
             for _ in 0..MAX_DEPTH {
                 if frame == 0 || frame == until || len == MAX_FRAMES {
                     break;
                 }
-                // SAFETY: frames of this thread, which runs this function; between them lie some that are no
-                // function's.
-                unsafe {
-                    let code = layout.code_of(frame);
-                    if code != 0 && type_of(code) == self.api.PyCode_Type {
-                        frames[len] = names.frame(&naming, code, layout.position_of(frame));
-                        len += usize::from(frames[len] != 0);
-                    }
-                    frame = word(frame + layout.previous);
-                }
+                frames[len] = self.frame(names, frame);
+                len += usize::from(frames[len] != 0);
+                frame = word(frame + layout.previous);
             }
-            len
-        })
+        }
+        len
     }
 }

@@ -3,6 +3,8 @@
 use std::ffi::{CStr, c_char, c_int, c_long, c_void};
 use std::sync::OnceLock;
 
+use crate::elf;
+
 /// Address of a Python object; 0 for none.
 pub(super) type Object = u64;
 
@@ -58,9 +60,10 @@ api! {
     fn PyErr_Clear();
     fn PyThreadState_Get() -> u64;
     fn PyThreadState_New(u64) -> u64;
-    fn PyThreadState_Swap(u64) -> u64;
     fn PyThreadState_Clear(u64);
-    fn PyThreadState_Delete(u64);
+    fn PyThreadState_DeleteCurrent();
+    fn PyEval_SaveThread() -> u64;
+    fn PyEval_RestoreThread(u64);
     fn Py_IncRef(Object);
     fn Py_DecRef(Object);
     object PyCode_Type;
@@ -90,6 +93,13 @@ fn needed(name: &str) -> Result<u64, String> {
     }
 }
 
+/// The words of the interpreter's variable that holds its global state, by their addresses.
+pub(super) fn runtime() -> Option<impl Iterator<Item = u64> + Clone> {
+    let start = symbol("_PyRuntime");
+    let size = elf::size_of_symbol(start)?;
+    Some((start..start + size).step_by(8))
+}
+
 static INTERPRETER: OnceLock<Interpreter> = OnceLock::new();
 
 #[derive(Debug)]
@@ -97,6 +107,8 @@ pub(super) struct Interpreter {
     pub(super) api: Api,
     /// As in "3.12.1".
     pub(super) version: String,
+    /// Of 3.12.1: 12.
+    pub(super) minor: u32,
     /// The current interpreter's state, under its name of 3.8 or the later one.
     pub(super) current: unsafe extern "C" fn() -> u64,
 }
@@ -116,13 +128,14 @@ pub(crate) fn find() -> Option<Result<String, String>> {
         let get_version = std::mem::transmute::<u64, unsafe extern "C" fn() -> *const c_char>(get_version);
         CStr::from_ptr(get_version()).to_string_lossy()
     };
-    Some(supported(&version).and_then(|()| {
+    Some(supported(&version).and_then(|minor| {
         let api = Api::load()?;
         let current = needed("PyInterpreterState_Get").or_else(|_| needed("_PyInterpreterState_Get"))?;
         let number = version.split(' ').next().unwrap_or_default().to_owned();
         let _ = INTERPRETER.set(Interpreter {
             api,
             version: number.clone(),
+            minor,
             // SAFETY: the address of a function of one of these names and so of this type.
             current: unsafe { std::mem::transmute::<u64, unsafe extern "C" fn() -> u64>(current) },
         });
@@ -130,8 +143,8 @@ pub(crate) fn find() -> Option<Result<String, String>> {
     }))
 }
 
-/// `version` is as in `sys.version`.
-fn supported(version: &str) -> Result<(), String> {
+/// The minor version; `version` is as in `sys.version`.
+fn supported(version: &str) -> Result<u32, String> {
     let number = version.split(' ').next().unwrap_or_default();
     let is_pypy = symbol("PyPyUnicode_FromString") != 0 || version.contains("PyPy");
     if is_pypy {
@@ -144,7 +157,7 @@ fn supported(version: &str) -> Result<(), String> {
     }
     let mut parts = number.split('.').map_while(|part| part.parse().ok());
     match (parts.next(), parts.next()) {
-        (Some(major), Some(minor)) if (OLDEST..=NEWEST).contains(&(major, minor)) => Ok(()),
+        (Some(major), Some(minor)) if (OLDEST..=NEWEST).contains(&(major, minor)) => Ok(minor),
         _ => Err(format!(
             "it runs in Python {number}; asyncprof knows CPython {}.{} to {}.{}",
             OLDEST.0, OLDEST.1, NEWEST.0, NEWEST.1
@@ -158,12 +171,12 @@ mod tests {
 
     #[test]
     fn only_versions_that_we_know() {
-        for version in [
-            "3.8.18 (default, Jan 1 2026, 00:00:00) [GCC 12]",
-            "3.12.1 (main)",
-            "3.15.0a2 (main)",
+        for (version, minor) in [
+            ("3.8.18 (default, Jan 1 2026, 00:00:00) [GCC 12]", 8),
+            ("3.12.1 (main)", 12),
+            ("3.15.0a2 (main)", 15),
         ] {
-            assert_eq!(supported(version), Ok(()));
+            assert_eq!(supported(version), Ok(minor));
         }
         for version in [
             "3.7.16 (default)",

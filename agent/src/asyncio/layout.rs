@@ -6,6 +6,10 @@
 use std::ffi::CStr;
 use std::sync::Mutex;
 
+use asyncprof_core::python::{
+    CodeLayout, FrameLayout, LEN, LineFormat, Position, StackLayout, TEXT_STATE, TextLayout,
+};
+
 use super::interpreter::{Api, Interpreter, Object};
 use super::memory::{DESCRIPTOR_DEF, LIST_ITEMS, half, read, type_of, word, words_of};
 use super::probe::{Probe, attribute};
@@ -17,9 +21,8 @@ const STATE_WORDS: usize = 48;
 #[derive(Debug)]
 pub(super) struct Layout {
     pub(super) task: TaskLayout,
-    pub(super) frame: FrameLayout,
-    pub(super) code: CodeLayout,
-    pub(super) text: TextLayout,
+    pub(super) stack: StackLayout,
+    pub(super) in_coroutine: InCoroutine,
     pub(super) chain: ChainLayout,
 }
 
@@ -41,48 +44,11 @@ pub(super) struct TaskLayout {
     pub(super) wakeup_task: u64,
 }
 
-/// Offsets in an interpreter's frame: before 3.11 the frame object, since then what lies behind it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct FrameLayout {
-    pub(super) code: u64,
-    pub(super) previous: u64,
-    pub(super) position: u64,
-    pub(super) unit: Position,
-    /// In a thread's state: the innermost frame, or a pointer to what has it at the second offset.
-    pub(super) innermost: (u64, Option<u64>),
-    pub(super) in_coroutine: InCoroutine,
-}
-
-/// How a frame says where it is in its code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Position {
-    /// A number, so many bytes each.
-    Units(u64),
-    /// A pointer; where in the code object it points at byte 0.
-    Pointer(u64),
-}
-
 /// How a coroutine has its frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum InCoroutine {
     Pointer(u64),
     Inside(u64),
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(super) struct CodeLayout {
-    pub(super) file: u64,
-    pub(super) name: u64,
-    /// From 3.11 on.
-    pub(super) qualified_name: Option<u64>,
-    pub(super) first_line: u64,
-}
-
-/// Of texts of ASCII only: where that is marked, and where the bytes begin.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct TextLayout {
-    pub(super) ascii_mark: u32,
-    pub(super) bytes: u64,
 }
 
 /// A getter of a builtin type, and its second argument.
@@ -102,9 +68,6 @@ pub(super) struct ChainLayout {
     pub(super) wrappers: [Object; 3],
 }
 
-/// Of texts: length, and the half word that has the mark for ASCII.
-pub(super) const TEXT_LEN: u64 = 16;
-pub(super) const TEXT_STATE: u64 = 32;
 /// Where the first own word of an object is.
 pub(super) const FIRST: u64 = 16;
 
@@ -134,14 +97,18 @@ pub(super) unsafe fn find<T>(
     *lock() = Vec::new();
     // SAFETY: the caller's promise.
     let probe = unsafe { Probe::make(interpreter, asyncio, look) }.ok_or("trial objects")?;
-    let frames = FrameLayout::of(&std::mem::take(&mut *lock())).ok_or("frames")?;
+    let frames = FoundFrames::of(&std::mem::take(&mut *lock())).ok_or("frames")?;
     // SAFETY: as above.
     let layout = unsafe {
         Layout {
             task: task(&probe).ok_or("tasks")?,
-            frame: in_coroutines(&interpreter.api, &probe, frames).ok_or("coroutines")?,
-            code: code(&interpreter.api, &probe).ok_or("code")?,
-            text: text(&interpreter.api, &probe).ok_or("texts")?,
+            in_coroutine: in_coroutines(&interpreter.api, &probe, &frames).ok_or("coroutines")?,
+            stack: StackLayout {
+                frame: frames.layout,
+                code: code(interpreter, &probe).ok_or("code")?,
+                text: text(&interpreter.api, &probe).ok_or("texts")?,
+                code_type: interpreter.api.PyCode_Type,
+            },
             chain: chain(&interpreter.api, &probe).ok_or("awaits")?,
         }
     };
@@ -213,7 +180,8 @@ unsafe fn task(probe: &Probe<'_>) -> Option<TaskLayout> {
 
 /// # Safety
 /// The lock is held.
-unsafe fn code(api: &Api, probe: &Probe<'_>) -> Option<CodeLayout> {
+unsafe fn code(interpreter: &Interpreter, probe: &Probe<'_>) -> Option<CodeLayout> {
+    let api = &interpreter.api;
     let code = probe.get(c"code")?;
     let words = words_of(code, WORDS);
     let field = |name: &CStr| {
@@ -245,7 +213,14 @@ unsafe fn code(api: &Api, probe: &Probe<'_>) -> Option<CodeLayout> {
     let [Some(outer), Some(inner)] = others else {
         return None;
     };
+    let (line_format, line_table) = match interpreter.minor {
+        ..=9 => (LineFormat::Lnotab, c"co_lnotab"),
+        10 => (LineFormat::Ranges, c"co_linetable"),
+        _ => (LineFormat::Locations, c"co_linetable"),
+    };
     Some(CodeLayout {
+        line_table: field(line_table)?,
+        line_format,
         file: field(c"co_filename")?,
         name: field(c"co_name")?,
         qualified_name: field(c"co_qualname"),
@@ -265,7 +240,7 @@ unsafe fn text(api: &Api, probe: &Probe<'_>) -> Option<TextLayout> {
             bytes,
             half(ascii + TEXT_STATE),
             half(latin + TEXT_STATE),
-            word(ascii + TEXT_LEN),
+            word(ascii + LEN),
         )
     };
     // What lies above the flags is padding, and anything.
@@ -322,7 +297,7 @@ unsafe fn chain(api: &Api, probe: &Probe<'_>) -> Option<ChainLayout> {
 
 /// # Safety
 /// The lock is held.
-unsafe fn in_coroutines(api: &Api, probe: &Probe<'_>, found: FoundFrames) -> Option<FrameLayout> {
+unsafe fn in_coroutines(api: &Api, probe: &Probe<'_>, found: &FoundFrames) -> Option<InCoroutine> {
     let place_in = |coroutine: &CStr, frame: &CStr| {
         let (coroutine, frame) = (probe.get(coroutine)?, found.variant.address(probe.get(frame)?)?);
         // SAFETY: a live coroutine.
@@ -335,10 +310,7 @@ unsafe fn in_coroutines(api: &Api, probe: &Probe<'_>, found: FoundFrames) -> Opt
     };
     let outer = place_in(c"outer", c"outer_frame")?;
     let inner = place_in(c"inner", c"inner_frame")?;
-    let layout = FrameLayout {
-        in_coroutine: outer,
-        ..found.layout
-    };
+    let layout = &found.layout;
     // A suspended coroutine's frame says its code and place as a running one does.
     let is_as_said = |coroutine: &CStr, frame: &CStr| {
         // SAFETY: live objects; numbers are only asked for their value.
@@ -349,71 +321,68 @@ unsafe fn in_coroutines(api: &Api, probe: &Probe<'_>, found: FoundFrames) -> Opt
             let at = attribute(api, probe.get(frame)?, c"f_lasti")?;
             let bytes = (api.PyLong_AsLong)(at) as u64;
             (api.Py_DecRef)(at);
-            let frame = layout.of_coroutine(coroutine);
-            Some(layout.code_of(frame) == code && layout.bytes_at(code, layout.position_of(frame)) == bytes)
+            let frame = outer.frame_of(coroutine);
+            Some(
+                code_of(layout, frame) == code
+                    && layout.unit.bytes_at(code, position_of(layout, frame)) == bytes,
+            )
         }
     };
     let is_right = is_as_said(c"outer", c"outer_frame")? && is_as_said(c"inner", c"inner_frame")?;
-    (inner == outer && is_right).then_some(layout)
+    (inner == outer && is_right).then_some(outer)
 }
 
-impl FrameLayout {
+impl InCoroutine {
     /// The frame of a coroutine, generator or asynchronous generator; 0 if it has none any more.
     ///
     /// # Safety
     /// A live object of such a type.
     #[inline(always)]
-    pub(super) unsafe fn of_coroutine(&self, coroutine: Object) -> u64 {
-        match self.in_coroutine {
+    pub(super) unsafe fn frame_of(self, coroutine: Object) -> u64 {
+        match self {
             // SAFETY: the caller's promise.
             InCoroutine::Pointer(at) => unsafe { word(coroutine + at) },
             InCoroutine::Inside(at) => coroutine + at,
         }
     }
+}
 
-    /// # Safety
-    /// A live frame.
-    #[inline(always)]
-    pub(super) unsafe fn code_of(&self, frame: u64) -> Object {
-        // SAFETY: the caller's promise. From 3.14 on the low bits say who counts the reference.
-        unsafe { word(frame + self.code) & !7 }
-    }
+/// # Safety
+/// A live frame.
+#[inline(always)]
+pub(super) unsafe fn code_of(layout: &FrameLayout, frame: u64) -> Object {
+    // SAFETY: the caller's promise. From 3.14 on the low bits say who counts the reference.
+    unsafe { word(frame + layout.code) & !7 }
+}
 
-    /// What [`FrameLayout::bytes_at`] makes sense of.
-    ///
-    /// # Safety
-    /// A live frame.
-    #[inline(always)]
-    pub(super) unsafe fn position_of(&self, frame: u64) -> u64 {
-        match self.unit {
-            // SAFETY: the caller's promise.
-            Position::Units(_) => u64::from(unsafe { half(frame + self.position) }),
-            // SAFETY: as above.
-            Position::Pointer(_) => unsafe { word(frame + self.position) },
-        }
-    }
-
-    /// The offset in the code's bytes.
-    pub(super) fn bytes_at(&self, code: Object, position: u64) -> u64 {
-        match self.unit {
-            Position::Units(bytes) => position.wrapping_mul(bytes) & 0xffff_ffff,
-            Position::Pointer(start) => position.wrapping_sub(code + start),
-        }
-    }
-
-    /// # Safety
-    /// The state of a live thread that stands still, or is this one.
-    #[inline]
-    pub(super) unsafe fn innermost(&self, thread_state: u64) -> u64 {
+/// What [`Position::bytes_at`] makes sense of.
+///
+/// # Safety
+/// A live frame.
+#[inline(always)]
+pub(super) unsafe fn position_of(layout: &FrameLayout, frame: u64) -> u64 {
+    match layout.unit {
         // SAFETY: the caller's promise.
-        unsafe {
-            match self.innermost {
-                (at, None) => word(thread_state + at),
-                (at, Some(then)) => match word(thread_state + at) {
-                    0 => 0,
-                    place => word(place + then),
-                },
-            }
+        Position::Units(_) => u64::from(unsafe { half(frame + layout.position) }),
+        // SAFETY: as above.
+        Position::Pointer(_) => unsafe { word(frame + layout.position) },
+    }
+}
+
+/// The innermost frame of a thread.
+///
+/// # Safety
+/// The state of this thread.
+#[inline]
+pub(super) unsafe fn innermost(layout: &FrameLayout, thread_state: u64) -> u64 {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match layout.innermost {
+            (at, None) => word(thread_state + at),
+            (at, Some(then)) => match word(thread_state + at) {
+                0 => 0,
+                place => word(place + then),
+            },
         }
     }
 }
@@ -555,7 +524,7 @@ unsafe fn readings(api: &Api, frame: Object) -> Option<Readings> {
     Some(readings)
 }
 
-impl FrameLayout {
+impl FoundFrames {
     /// The way to understand all of these frames.
     fn of(seen: &[Readings]) -> Option<FoundFrames> {
         let (first, others) = seen.split_first()?;
@@ -581,7 +550,6 @@ impl FrameLayout {
             position: reading.position.0,
             unit: reading.position.1,
             innermost: reading.innermost,
-            in_coroutine: InCoroutine::Inside(0),
         };
         Some(FoundFrames {
             variant: reading.variant,

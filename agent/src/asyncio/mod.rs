@@ -16,3 +16,4 @@ mod taps;
 pub(crate) use attach::await_import;
 pub(crate) use interpreter::find;
 pub(crate) use names::Cache as NameCache;
+pub(crate) use tap::sampled;

@@ -1,10 +1,11 @@
 //! Names for Python frames: a code object and a place in it become a record in the region, once.
 
 use asyncprof_core::named_frame::NamedFrame;
+use asyncprof_core::python::{CodeLayout, LEN, StackLayout, TEXT_STATE, TextLayout};
 use asyncprof_core::stack_table::StackTable;
 
 use super::interpreter::{Api, Object};
-use super::layout::{CodeLayout, FrameLayout, Layout, TEXT_LEN, TEXT_STATE, TextLayout};
+
 use super::memory::{TYPE_NAME, half, word};
 
 /// Names remembered per thread; a power of two. The table has them all.
@@ -75,7 +76,7 @@ impl Cache {
 
 /// All that is needed to name code.
 pub(super) struct Naming<'a> {
-    pub(super) layout: &'a Layout,
+    pub(super) layout: &'a StackLayout,
     pub(super) api: &'a Api,
     pub(super) texts: Texts<'a>,
     pub(super) table: StackTable<'a>,
@@ -106,13 +107,14 @@ impl Naming<'_> {
             name,
             qualified_name,
             first_line,
+            ..
         } = self.layout.code;
         // SAFETY: a live code object, which keeps its texts; the line is read from its table, which it keeps, too.
         unsafe {
             let line = match position {
                 WHOLE => half(code + first_line),
                 position => {
-                    let bytes = FrameLayout::bytes_at(&self.layout.frame, code, position);
+                    let bytes = self.layout.frame.unit.bytes_at(code, position);
                     let line = (self.api.PyCode_Addr2Line)(code, bytes as i32);
                     u32::try_from(line).unwrap_or(0)
                 }
@@ -155,7 +157,7 @@ impl Naming<'_> {
         // SAFETY: the caller's promise; texts with the mark are followed by as many bytes as they say.
         unsafe {
             if half(text + TEXT_STATE) & ascii_mark != 0 {
-                let len = word(text + TEXT_LEN) as usize;
+                let len = word(text + LEN) as usize;
                 let ascii = std::slice::from_raw_parts((text + bytes) as *const u8, len);
                 return std::str::from_utf8(ascii).ok();
             }

@@ -1,7 +1,8 @@
 //! Objects of our own making, from whose memory layouts are found out: made by a small Python program in a namespace and
-//! a thread state of its own, where no tracer, profiler or debugger of the program's sees it.
+//! a thread of its own, where no tracer, profiler or debugger of the program's sees it.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::interpreter::{Api, Interpreter, Object};
 
@@ -16,8 +17,57 @@ const ONE_ARGUMENT: c_int = 8;
 pub(super) struct Probe<'a> {
     api: &'a Api,
     names: Object,
-    own_state: u64,
-    program_state: u64,
+}
+
+/// Runs `work` on a thread of its own, which holds the interpreter's lock instead of this one, and waits for it.
+///
+/// # Safety
+/// This thread holds the lock.
+pub(super) unsafe fn on_own_thread<T: Send>(
+    interpreter: &Interpreter,
+    work: impl FnOnce() -> T + Send,
+) -> Option<T> {
+    let api = &interpreter.api;
+    // SAFETY: the lock is held, given back here and taken again below; the new thread's state is of the same
+    // interpreter, and is deleted, with the lock, before the thread ends.
+    unsafe {
+        let which = (interpreter.current)();
+        let state = (api.PyEval_SaveThread)();
+        let result = with_signals_blocked(|| {
+            std::thread::scope(|scope| {
+                let body = || {
+                    let state = (api.PyThreadState_New)(which);
+                    if state == 0 {
+                        return None;
+                    }
+                    (api.PyEval_RestoreThread)(state);
+                    // The lock must be given back, whatever happens.
+                    let result = catch_unwind(AssertUnwindSafe(work)).ok();
+                    (api.PyErr_Clear)();
+                    (api.PyThreadState_Clear)(state);
+                    (api.PyThreadState_DeleteCurrent)();
+                    result
+                };
+                let thread = std::thread::Builder::new().spawn_scoped(scope, body).ok()?;
+                thread.join().ok().flatten()
+            })
+        });
+        (api.PyEval_RestoreThread)(state);
+        result
+    }
+}
+
+/// A new thread must not answer to the program's signals: it begins with its maker's mask.
+fn with_signals_blocked<T>(work: impl FnOnce() -> T) -> T {
+    // SAFETY: sets of signals, filled before they are read; the former mask is put back.
+    unsafe {
+        let (mut all, mut former) = (std::mem::zeroed(), std::mem::zeroed());
+        libc::sigfillset(&mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut former);
+        let result = work();
+        libc::pthread_sigmask(libc::SIG_SETMASK, &former, std::ptr::null_mut());
+        result
+    }
 }
 
 /// CPython's `PyMethodDef`.
@@ -43,20 +93,9 @@ impl<'a> Probe<'a> {
         look: unsafe extern "C" fn(Object, Object) -> Object,
     ) -> Option<Probe<'a>> {
         let api = &interpreter.api;
-        // SAFETY: the lock is held; a state of its own for this very thread, left again in `drop`.
-        let probe = unsafe {
-            let own_state = (api.PyThreadState_New)((interpreter.current)());
-            if own_state == 0 {
-                return None;
-            }
-            let program_state = (api.PyThreadState_Swap)(own_state);
-            Probe {
-                api,
-                names: (api.PyDict_New)(),
-                own_state,
-                program_state,
-            }
-        };
+        // SAFETY: the lock is held.
+        let names = unsafe { (api.PyDict_New)() };
+        let probe = Probe { api, names };
         // Must outlive the function object that is made of it.
         let builtin = Box::leak(Box::new(Builtin {
             name: c"look".as_ptr(),
@@ -64,7 +103,7 @@ impl<'a> Probe<'a> {
             flags: ONE_ARGUMENT,
             doc: std::ptr::null(),
         }));
-        // SAFETY: the lock is held in the new state; every object is checked before it is used.
+        // SAFETY: the lock is held; every object is checked before it is used.
         unsafe {
             let sys = (api.PyDict_GetItemString)((api.PyImport_GetModuleDict)(), c"sys".as_ptr());
             let look = (api.PyCFunction_NewEx)((&raw mut *builtin).cast::<c_void>(), 0, 0);
@@ -89,7 +128,7 @@ impl<'a> Probe<'a> {
         let Ok(program) = CString::new(program) else {
             return false;
         };
-        // SAFETY: the lock is held in our own state.
+        // SAFETY: the lock is held.
         unsafe {
             let result = (self.api.PyRun_String)(program.as_ptr(), FILE_INPUT, self.names, self.names);
             if result == 0 {
@@ -113,17 +152,13 @@ impl Drop for Probe<'_> {
     fn drop(&mut self) {
         self.run(UNDO);
         let api = self.api;
-        // SAFETY: the lock is held in our own state, which is cleared before it is left and deleted when it is left.
+        // SAFETY: the lock is held.
         unsafe {
             if self.names != 0 {
                 // What is made refers to the namespace: without this it would keep itself alive.
                 (api.PyDict_Clear)(self.names);
                 (api.Py_DecRef)(self.names);
             }
-            (api.PyErr_Clear)();
-            (api.PyThreadState_Clear)(self.own_state);
-            (api.PyThreadState_Swap)(self.program_state);
-            (api.PyThreadState_Delete)(self.own_state);
         }
     }
 }

@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use asyncprof_core::event::Kind;
 use asyncprof_core::region::Region;
+use asyncprof_core::stack_table::MAX_FRAMES;
 
 use super::interpreter::{Api, Object};
 use super::layout::Layout;
 use super::memory::{FUNCTION_DEF, LIST_ITEMS, LIST_LEN, half, type_of, word};
-use super::names::{Naming, Texts};
+use super::names::{Cache, Naming, Texts};
 use crate::recorder::{self, Thread};
 
 #[derive(Debug)]
@@ -63,7 +64,7 @@ pub(super) fn forget_tables() {
 impl Tap {
     pub(super) fn naming<'a>(&'a self, region: &'a Region) -> Naming<'a> {
         Naming {
-            layout: &self.layout,
+            layout: &self.layout.stack,
             api: self.api,
             texts: Texts::All(self.api),
             table: region.stacks(),
@@ -174,6 +175,27 @@ impl Tap {
             (!is_automatic && !name.is_empty()).then(|| naming.only(name))
         }
     }
+}
+
+/// The functions that this thread is in, leaf first, up to the frame `until`; returns how many. From a signal's handler:
+/// nothing of the interpreter's is called that does more than read.
+///
+/// # Safety
+/// `thread_state` is this thread's, which is within a step of a task that began in the frame `until`.
+pub(crate) unsafe fn sampled(
+    names: &mut Cache,
+    frames: &mut [u64; MAX_FRAMES],
+    region: &Region,
+    thread_state: u64,
+    until: u64,
+) -> usize {
+    let Some(tap) = get() else { return 0 };
+    let naming = Naming {
+        texts: Texts::Ascii,
+        ..tap.naming(region)
+    };
+    // SAFETY: the caller's promise: this thread stands still in all of these functions.
+    unsafe { naming.running(names, frames, thread_state, until) }
 }
 
 /// The calling thread, in a process that may have to join first.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use asyncprof_core::event::{Kind, Outcome, wake_aux};
 
 use super::interpreter::Object;
+use super::layout::innermost;
 use super::memory::{type_of, word};
 use super::tap::{self, CANCELLED, PENDING, Tap};
 use crate::recorder::{self, Polled};
@@ -91,10 +92,15 @@ unsafe fn poll(tap: &Tap, task: Object, table: u16, original: impl FnOnce() -> O
     let Some(thread) = tap::current() else {
         return original();
     };
-    let here = 0_u8;
-    let mut polled = Polled::new(task, &raw const here as u64);
     // SAFETY: the lock is held by this thread, so it has a state.
-    polled.outer_frame = unsafe { tap.layout.frame.innermost((tap.api.PyThreadState_Get)()) };
+    let bottom = unsafe {
+        let thread_state = (tap.api.PyThreadState_Get)();
+        [thread_state, innermost(&tap.layout.stack.frame, thread_state)]
+    };
+    // At the upper end of the poll's stack the recorder finds what it needs to read the functions in it.
+    let bottom = std::hint::black_box(&bottom);
+    let mut polled = Polled::new(task, std::ptr::from_ref(bottom) as u64);
+    [polled.thread_state, polled.outer_frame] = *bottom;
     thread.write(Kind::PollStart, task, table, 0);
     let outer = thread.begin_poll(polled);
     let mut waiting = [0; MAX_WAITING];
