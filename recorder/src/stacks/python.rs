@@ -52,7 +52,9 @@ impl PythonStacks {
             let layout = &self.layout.frame;
             let code = field(layout.code) & !7;
             let position = match layout.unit {
-                Position::Units(_) => field(layout.position & !7) >> (layout.position & 4) * 8 & 0xffff_ffff,
+                Position::Units(_) => {
+                    field(layout.position & !7) >> ((layout.position & 4) * 8) & 0xffff_ffff
+                }
                 Position::Pointer(_) => field(layout.position),
             };
             frame = field(layout.previous);
@@ -85,7 +87,7 @@ impl PythonStacks {
             return None;
         }
         let (file, name) = (word(file)?, word(qualified_name.unwrap_or(name))?);
-        let first_line = (word(first_line & !7)? >> (first_line & 4) * 8) as u32;
+        let first_line = (word(first_line & !7)? >> ((first_line & 4) * 8)) as u32;
         let identity = file ^ name.rotate_left(24) ^ u64::from(first_line).rotate_left(48);
         if let Some(&known) = self.known.get(&(code, position, identity)) {
             return Some(known);
