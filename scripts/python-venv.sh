@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Makes the virtual environment for tests with FastAPI, once, and prints its interpreter: for each Python named, or
-# the newest found that the pinned packages support. `scripts/python-venv.sh [PYTHON]`
+# the newest found that the pinned packages support. `scripts/python-venv.sh [PYTHON [REQUIREMENTS]]`
 set -euo pipefail
 cd "$(dirname "$0")/.."
-requirements=fixtures/python/requirements.txt
+requirements=${2:-fixtures/python/requirements.txt}
 
 supported() { "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null; }
 
@@ -17,7 +17,8 @@ newest() {
     sort -u <<<"$found" | tail -1 | cut -d' ' -f2-
 }
 
-python=${1:-$(newest)}
+python=${1:-}
+python=${python:-$(newest)}
 if [[ -z $python ]] || ! supported "$python"; then
     echo "no Python from 3.10 to 3.14 was found (looked under pyenv and for python3): install one" >&2
     exit 1

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::python::StackLayout;
 use serde::{Deserialize, Serialize};
 
 /// Everything the recording side must know to make sense of a process's events.
@@ -30,8 +31,19 @@ pub enum Tap {
         task_tables: Vec<TaskTable>,
         waker_tables: u32,
     },
+    /// CPython that has imported asyncio. Its tables name themselves by events.
+    Asyncio { python: String, layout: StackLayout },
+    /// CPython that has not imported asyncio. One that does tells of itself again.
+    Python { python: String },
     /// There may be a runtime, but we stayed out; why and what to do about it.
     Refused { reason: String },
+}
+
+impl Tap {
+    /// Whether events are to be expected.
+    pub fn is_tapped(&self) -> bool {
+        matches!(self, Tap::Tokio { .. } | Tap::Asyncio { .. })
+    }
 }
 
 /// One task vtable, that is one (future type, scheduler).
