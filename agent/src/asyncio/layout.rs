@@ -144,8 +144,9 @@ unsafe fn task(probe: &Probe<'_>) -> Option<TaskLayout> {
     let in_task = |name: &CStr| place([(task_words.as_slice(), probe.get(name)?)]);
     let called = words(c"called")?;
     let callback = place([(&called, probe.get(c"one")?)])?;
+    let [_, list_type] = read::<2>(probe.get(c"ready")?)?;
     let callbacks = called.iter().enumerate().skip(2).find_map(|(at, &list)| {
-        let is_list = read::<2>(list)?[1] == probe.get(c"ready").map(|ready| unsafe { type_of(ready) })?;
+        let is_list = read::<2>(list)?[1] == list_type;
         is_list.then_some(at as u64 * 8)
     })?;
     // SAFETY: the list that was just found, with the second callback's tuple.
