@@ -56,10 +56,21 @@ pub enum Kind {
     RelayWake = 15,
     /// A relay that was given out was dropped, or taken by its wake-up. Subject: the relay; aux: its tag.
     RelayDrop = 16,
+    /// What is polled on this thread has done units of work. Subject: how many.
+    Work = 17,
+    /// From here on what is polled on this thread, else the thread itself, carries a label. Subject: the number of the
+    /// key among the [texts](crate::texts); value: that of its value; aux: [`LABEL_REMOVED`] if it is taken away.
+    Label = 18,
     /// The tasks of a table have a name of their own. Subject: none; aux: the table's index; value: a stack of the one
     /// frame that names them.
-    TableNamed = 17,
+    TableNamed = 19,
 }
+
+/// The aux of a [`Kind::Label`] that takes the label of that key away.
+pub const LABEL_REMOVED: u16 = 1;
+
+/// The largest number that fits a subject.
+pub const MAX_SUBJECT: u64 = SUBJECT_MASK;
 
 /// The aux of a wake-up: the tag of the waker used, and how many relays' wake-ups it came within.
 pub fn wake_aux(tag: u16, relays: u8) -> u16 {
@@ -67,7 +78,7 @@ pub fn wake_aux(tag: u16, relays: u8) -> u16 {
 }
 
 impl Kind {
-    const ALL: [Kind; 17] = [
+    const ALL: [Kind; 19] = [
         Kind::ThreadStart,
         Kind::Gap,
         Kind::Spawn,
@@ -84,6 +95,8 @@ impl Kind {
         Kind::RelayAwait,
         Kind::RelayWake,
         Kind::RelayDrop,
+        Kind::Work,
+        Kind::Label,
         Kind::TableNamed,
     ];
 
@@ -99,7 +112,8 @@ impl Kind {
             | Kind::End
             | Kind::RootEnd
             | Kind::RelayWake
-            | Kind::RelayDrop => 2,
+            | Kind::RelayDrop
+            | Kind::Work => 2,
             _ => MAX_WORDS,
         }
     }
@@ -195,7 +209,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn decode_reverses_encode(kind in 1u8..=17, ticks in 0..=TICKS_MASK, subject in 0..=SUBJECT_MASK, aux: u16, value: u64) {
+        fn decode_reverses_encode(kind in 1u8..=19, ticks in 0..=TICKS_MASK, subject in 0..=SUBJECT_MASK, aux: u16, value: u64) {
             let kind = Kind::from_byte(kind).unwrap();
             let event = Event { kind, ticks, subject, aux, value };
             prop_assert_eq!(Event::decode(event.encode()), Some(event));
@@ -203,7 +217,7 @@ mod tests {
 
         #[test]
         fn any_word_decodes_or_is_refused(word: u64) {
-            let known = (1..=17).contains(&(word >> 56));
+            let known = (1..=19).contains(&(word >> 56));
             prop_assert_eq!(Event::kind_of(word).is_some(), known);
         }
     }

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use asyncprof_core::aggregate::{RawGroup, RawRow, RawStack, RawWaker, WINDOW_NS};
+use asyncprof_core::aggregate::{RawGroup, RawLabel, RawRow, RawStack, RawWaker, WINDOW_NS};
 use asyncprof_core::named_frame::{Named, record_of};
 use asyncprof_core::process_info::{ProcessInfo, Tap};
 use asyncprof_core::profile::{
-    Frame, FrameId, Function, Group, GroupId, LongPoll, Meta, Module, ModuleId, OpenWait, Process, ProcessId,
-    Profile, Quality, Row, StackId, StringId, TaskKind, Waker, WakerId,
+    Frame, FrameId, Function, Group, GroupId, Label, LabelsId, LongPoll, Meta, Module, ModuleId, OpenWait,
+    Process, ProcessId, Profile, Quality, Row, StackId, StringId, TaskKind, Waker, WakerId, Work,
 };
 use asyncprof_core::region::Region;
 
@@ -42,6 +42,8 @@ pub fn assemble(recorded: Recorded, region: &Region, circumstances: Circumstance
     assembler.processes();
     assembler.groups();
     assembler.rows_and_wakers();
+    assembler.labels();
+    assembler.work();
     assembler.longest_polls();
     assembler.open_waits();
     assembler.profile.delays = delays(&recorded.raw.delays, |stack| assembler.stack(stack));
@@ -205,6 +207,7 @@ impl<'a> Assembler<'a> {
                 group,
                 state,
                 waker,
+                labels,
                 open_episodes,
                 ref stats,
                 ..
@@ -214,9 +217,44 @@ impl<'a> Assembler<'a> {
                 stack,
                 state,
                 waker: WakerId(waker.0),
+                labels: LabelsId(labels.0),
                 stats: stats.clone(),
                 open_episodes,
                 windows: raw.windows(),
+            });
+        }
+    }
+
+    fn labels(&mut self) {
+        let recorded = self.recorded;
+        let mut text = |number| {
+            let text = self.region.texts().read(number);
+            self.string(&text)
+        };
+        let label = |&(key, value): &RawLabel| Label {
+            key: text(key),
+            value: text(value),
+        };
+        let mut label = label;
+        let sets: Vec<Vec<Label>> = recorded
+            .raw
+            .label_sets
+            .iter()
+            .map(|set| set.iter().map(&mut label).collect())
+            .collect();
+        self.profile.label_sets = sets;
+    }
+
+    fn work(&mut self) {
+        for raw in &self.recorded.raw.work {
+            let process = self.process_id(raw.process);
+            self.profile.work.push(Work {
+                process,
+                group: raw.group.map(|group| GroupId(group.group)),
+                labels: LabelsId(raw.labels.0),
+                units: raw.units,
+                pieces: raw.pieces.clone(),
+                windows: raw.windows.clone(),
             });
         }
     }
@@ -404,6 +442,7 @@ impl<'a> Assembler<'a> {
             frames_unsymbolised: frames.iter().filter(|frame| frame.functions.is_empty()).count() as u64,
             sampling_hz,
             samples: counts.samples,
+            labels_lost: counts.labels_lost + self.region.texts_lost(),
             clock: self.region.clock().name().into(),
             notes,
         };

@@ -5,10 +5,11 @@ const ROOTS: [&str; 2] = ["/site-packages/", "/dist-packages/"];
 
 /// `asyncio.tasks.sleep` for `sleep` in `/usr/lib/python3.12/asyncio/tasks.py`. Of a file elsewhere only its own name is
 /// taken (`app.handler`), or its folder's if that is all it is called by (`__main__.py`). A function without file keeps
-/// its name.
+/// its name. A function in a function is named like one in a class.
 pub(crate) fn dotted(file: &str, function: &str) -> String {
+    let function = function.replace(".<locals>", "");
     match module(file) {
-        module if module.is_empty() => function.to_owned(),
+        module if module.is_empty() => function,
         module => format!("{module}.{function}"),
     }
 }
@@ -73,7 +74,7 @@ mod tests {
                 "starlette.routing.Router.__call__",
             ),
             ("/srv/shop/app.py", "handler", "app.handler"),
-            ("app.py", "main.<locals>.one", "app.main.<locals>.one"),
+            ("app.py", "main.<locals>.one", "app.main.one"),
             ("/srv/shop/__main__.py", "main", "shop.main"),
             (
                 "<frozen importlib._bootstrap>",

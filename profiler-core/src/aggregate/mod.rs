@@ -4,6 +4,7 @@
 
 mod aggregator;
 mod delays;
+mod labels;
 mod lives;
 mod losses;
 mod raw;
@@ -17,9 +18,13 @@ mod task;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod told;
+mod work;
 
 pub use aggregator::Aggregator;
+pub use labels::{RawLabel, RawLabelsId};
 pub use raw::{
     Counts, RawDelay, RawGroup, RawGroupId, RawLongPoll, RawOpenWait, RawProfile, RawStack, TableId,
 };
 pub use rows::{RawRow, RawWaker, RawWakerId, WINDOW_NS};
+pub use work::RawWork;

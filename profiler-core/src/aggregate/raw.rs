@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
+use super::labels::RawLabel;
 use super::rows::{RawRow, RawWaker};
+use super::work::RawWork;
 use crate::profile::{State, Stats};
 
 /// A task table of a process: its index in [`Tap::Tokio`](crate::process_info::Tap), or one that has a name.
@@ -95,6 +97,8 @@ pub struct Counts {
     /// Waits that could not be given to one registration.
     pub waits_split: u64,
     pub samples: u64,
+    /// Labels beyond those that are told apart.
+    pub labels_lost: u64,
 }
 
 /// Everything that aggregation knows at the end, before names.
@@ -115,5 +119,8 @@ pub struct RawProfile {
     pub nested_tables: Vec<((u32, TableId), RawStack)>,
     /// The stack of one frame that names the tasks of a (process, table).
     pub table_names: HashMap<(u32, TableId), RawStack>,
+    /// Sets of labels, by number.
+    pub label_sets: Vec<Vec<RawLabel>>,
+    pub work: Vec<RawWork>,
     pub counts: Counts,
 }

@@ -4,9 +4,11 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 
+use super::labels::LabelSets;
 use super::raw::{Counts, RawGroup, RawGroupId, RawLongPoll, RawOpenWait, RawStack, TableId};
 use super::rows::Rows;
 use super::samples::Running;
+use super::work::Work;
 use crate::event::Outcome;
 use crate::profile::{LONGEST_POLLS, OLDEST_WAITS};
 
@@ -30,6 +32,8 @@ const MAX_GROUPS_BY_PARENT: usize = 1 << 14;
 pub(super) struct Tally {
     pub(super) rows: Rows,
     pub(super) running: Running,
+    pub(super) labels: LabelSets,
+    pub(super) work: Work,
     pub(super) counts: Counts,
     pub(super) groups: Vec<RawGroup>,
     group_index: HashMap<GroupKey, RawGroupId>,
