@@ -191,6 +191,17 @@ fn programs_do_not_notice() {
     }
 }
 
+/// A thread that is asked in the middle of a call or a return has frames that are half made.
+#[test]
+fn bug_threads_are_asked_at_any_instruction() {
+    for python in pythons() {
+        for _ in 0..5 {
+            let output = recorded(python, "load.py", &[]).output;
+            assert_eq!(output.stdout, b"done\n", "{}: {}", python.version, output.status);
+        }
+    }
+}
+
 /// A forked child that runs a loop is a process of its own.
 #[test]
 fn forked_children_are_recorded() {

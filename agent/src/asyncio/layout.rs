@@ -7,7 +7,7 @@ use std::ffi::CStr;
 use std::sync::Mutex;
 
 use asyncprof_core::python::{
-    CodeLayout, FrameLayout, LEN, LineFormat, Position, StackLayout, TEXT_STATE, TextLayout, half_word,
+    CodeLayout, FrameLayout, LEN, LineFormat, Position, StackLayout, TEXT_STATE, TextLayout,
 };
 
 use super::interpreter::{Api, Interpreter, Object};
@@ -323,10 +323,9 @@ unsafe fn in_coroutines(api: &Api, probe: &Probe<'_>, found: &FoundFrames) -> Op
             let bytes = (api.PyLong_AsLong)(at) as u64;
             (api.Py_DecRef)(at);
             let frame = outer.frame_of(coroutine);
-            let read = |address| word(address);
             Some(
-                code_of(layout, frame, read) == code
-                    && layout.unit.bytes_at(code, position_of(layout, frame, read)) == bytes,
+                code_of(layout, frame) == code
+                    && layout.unit.bytes_at(code, position_of(layout, frame)) == bytes,
             )
         }
     };
@@ -349,29 +348,42 @@ impl InCoroutine {
     }
 }
 
-/// A frame's code object, with a way to read words.
+/// # Safety
+/// A live frame.
 #[inline(always)]
-pub(super) fn code_of(layout: &FrameLayout, frame: u64, read: impl Fn(u64) -> u64) -> Object {
-    // From 3.14 on the low bits say who counts the reference.
-    read(frame + layout.code) & !7
+pub(super) unsafe fn code_of(layout: &FrameLayout, frame: u64) -> Object {
+    // SAFETY: the caller's promise. From 3.14 on the low bits say who counts the reference.
+    unsafe { word(frame + layout.code) & !7 }
 }
 
 /// What [`Position::bytes_at`] makes sense of.
+///
+/// # Safety
+/// A live frame.
 #[inline(always)]
-pub(super) fn position_of(layout: &FrameLayout, frame: u64, read: impl Fn(u64) -> u64) -> u64 {
+pub(super) unsafe fn position_of(layout: &FrameLayout, frame: u64) -> u64 {
     match layout.unit {
-        Position::Units(_) => half_word(frame + layout.position, read),
-        Position::Pointer(_) => read(frame + layout.position),
+        // SAFETY: the caller's promise.
+        Position::Units(_) => u64::from(unsafe { half(frame + layout.position) }),
+        // SAFETY: as above.
+        Position::Pointer(_) => unsafe { word(frame + layout.position) },
     }
 }
 
 /// The innermost frame of a thread; 0 if it has none.
+///
+/// # Safety
+/// The state of this thread, and the lock is held.
 #[inline]
-pub(super) fn innermost(layout: &FrameLayout, thread_state: u64, read: impl Fn(u64) -> u64) -> u64 {
-    match (layout.innermost, read(thread_state + layout.innermost.0)) {
-        ((_, None), frame) => frame,
-        (_, 0) => 0,
-        ((_, Some(then)), place) => read(place + then),
+pub(super) unsafe fn innermost(layout: &FrameLayout, thread_state: u64) -> u64 {
+    let (at, then) = layout.innermost;
+    // SAFETY: the caller's promise.
+    unsafe {
+        match (word(thread_state + at), then) {
+            (0, _) => 0,
+            (frame, None) => frame,
+            (place, Some(then)) => word(place + then),
+        }
     }
 }
 

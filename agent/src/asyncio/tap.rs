@@ -9,7 +9,7 @@ use asyncprof_core::stack_table::MAX_FRAMES;
 
 use super::interpreter::{Api, Object, Renamed};
 use super::layout::Layout;
-use super::memory::{FUNCTION_DEF, LIST_ITEMS, LIST_LEN, half, read, type_of, word};
+use super::memory::{FUNCTION_DEF, LIST_ITEMS, LIST_LEN, half, type_of, word};
 use super::names::{Cache, Naming, Texts};
 use crate::recorder::{self, Thread};
 
@@ -202,18 +202,12 @@ pub(crate) unsafe fn sampled(
             (tap.renamed.is_finalizing)() != 0,
         )
     };
-    // SAFETY: the caller's promise: this thread stands still in all of these functions. Who does not hold the lock may
-    // have its state and frames taken away by an interpreter that ends: then they are looked at with care.
-    unsafe {
-        if holds_lock {
-            naming.running(names, frames, thread_state, until, |at| word(at))
-        } else if is_ending {
-            0
-        } else {
-            let read = |at| read::<1>(at).map_or(0, |[word]| word);
-            naming.running(names, frames, thread_state, until, read)
-        }
+    if !holds_lock && is_ending {
+        // An interpreter that ends takes away the state and frames of who does not hold the lock.
+        return 0;
     }
+    // SAFETY: the caller's promise: this thread stands still in all of these functions.
+    unsafe { naming.interrupted(names, frames, thread_state, until) }
 }
 
 /// The calling thread, in a process that may have to join first.

@@ -99,10 +99,7 @@ unsafe fn poll(tap: &Tap, task: Object, table: u16, original: impl FnOnce() -> O
     // SAFETY: the lock is held by this thread, so it has a state.
     let bottom = unsafe {
         let thread_state = (tap.api.PyThreadState_Get)();
-        [
-            thread_state,
-            innermost(&tap.layout.stack.frame, thread_state, |at| word(at)),
-        ]
+        [thread_state, innermost(&tap.layout.stack.frame, thread_state)]
     };
     // At the upper end of the poll's stack the recorder finds what it needs to read the functions in it.
     let bottom = std::hint::black_box(&bottom);
