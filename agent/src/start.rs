@@ -1,10 +1,12 @@
 //! Joins a recording: finds the region, finds the runtime, tells what came of it.
 
 use std::path::Path;
+use std::sync::Once;
 
 use asyncprof_core::process_info::{ProcessInfo, Tap};
 use asyncprof_core::region::{ALLOW_UNKNOWN_TOKIO_VARIABLE, REGION_VARIABLE, Region};
 
+use crate::modules::Module;
 use crate::{modules, recorder, sampling, tokio, unwind};
 
 /// Joins the recording that the environment names, if it names one that is there. Before the program's own code
@@ -14,22 +16,40 @@ pub fn start() {
     let _ = std::panic::catch_unwind(try_start);
 }
 
+/// Joins the recording, if [`start`] has found no runtime, for what the program tells of itself. Whether this process
+/// is being recorded.
+pub(crate) fn join_for_library() -> bool {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        if !recorder::is_installed() {
+            let _ = std::panic::catch_unwind(|| join(region()?, |_| Tap::Library));
+        }
+    });
+    recorder::is_installed()
+}
+
 fn try_start() -> Option<()> {
+    let allow_unknown = std::env::var_os(ALLOW_UNKNOWN_TOKIO_VARIABLE).is_some_and(|value| value == "1");
+    join(region()?, |program| tokio::attach(program, allow_unknown))
+}
+
+/// The recording that the environment names.
+fn region() -> Option<Region> {
     let variable = std::env::var(REGION_VARIABLE).ok()?;
     let (path, token) = variable.rsplit_once(':')?;
     let token = u64::from_str_radix(token, 16).ok()?;
     let region = Region::open(Path::new(path), token).ok()?;
-    if !region.is_recording() {
-        return None;
-    }
+    region.is_recording().then_some(region)
+}
+
+fn join(region: Region, tap: impl FnOnce(&Module) -> Tap) -> Option<()> {
     let started_ticks = region.now();
     let pid = pid_as_the_recorder_sees_it();
     let process = region.claim_process(pid)?;
     let mapped = modules::mapped();
     let program = mapped.first()?;
     let own_code = unwind::prepare(&mapped);
-    let allow_unknown = std::env::var_os(ALLOW_UNKNOWN_TOKIO_VARIABLE).is_some_and(|value| value == "1");
-    let tap = tokio::attach(program, allow_unknown);
+    let tap = tap(program);
     let info = ProcessInfo {
         pid,
         // SAFETY: always succeeds.
@@ -40,7 +60,7 @@ fn try_start() -> Option<()> {
         own_code,
         tap,
     };
-    let is_tapped = matches!(info.tap, Tap::Tokio { .. });
+    let is_tapped = info.tap.writes_events();
     // In another PID namespace the recorder knows our threads by other numbers.
     let can_be_asked = region.prompt_ticks() != 0 && pid == std::process::id();
     region.publish_process(process, info);

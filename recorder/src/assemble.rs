@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use asyncprof_core::aggregate::{RawGroup, RawLabel, RawRow, RawStack, RawWaker, WINDOW_NS};
+use asyncprof_core::aggregate::{RawGroup, RawRow, RawStack, RawWaker, WINDOW_NS};
 use asyncprof_core::process_info::{ProcessInfo, Tap};
 use asyncprof_core::profile::{
     Frame, FrameId, Function, Group, GroupId, Label, LabelsId, LongPoll, Meta, Module, ModuleId, OpenWait,
@@ -100,13 +100,18 @@ impl<'a> Assembler<'a> {
     fn processes(&mut self) {
         for (number, info) in self.recorded.processes.iter().enumerate() {
             // The others have no tasks; a shell script starts hundreds of them.
-            let Tap::Tokio {
-                version,
-                task_tables,
-                waker_tables,
-            } = &info.tap
-            else {
-                continue;
+            let (runtime, task_tables, waker_tables) = match &info.tap {
+                Tap::Tokio {
+                    version,
+                    task_tables,
+                    waker_tables,
+                } => (
+                    format!("tokio {version}"),
+                    task_tables.len() as u32,
+                    *waker_tables,
+                ),
+                Tap::Library => (String::new(), 0, 0),
+                Tap::NoRuntime | Tap::Refused { .. } => continue,
             };
             self.process_ids
                 .insert(number as u32, ProcessId(self.profile.processes.len() as u32));
@@ -115,9 +120,9 @@ impl<'a> Assembler<'a> {
                 parent_pid: info.parent_pid,
                 executable: info.executable.clone(),
                 started_ns: self.recorded.rate.ns(info.started_ticks),
-                runtime: format!("tokio {version}"),
-                task_tables: task_tables.len() as u32,
-                waker_tables: *waker_tables,
+                runtime,
+                task_tables,
+                waker_tables,
             });
         }
     }
@@ -138,6 +143,7 @@ impl<'a> Assembler<'a> {
                 process,
                 is_root,
                 parent,
+                name,
                 ref polls,
                 tasks,
                 completed,
@@ -145,9 +151,13 @@ impl<'a> Assembler<'a> {
                 panicked,
                 ..
             } = *raw;
+            let name = match name {
+                0 => StringId(0),
+                name => self.text(name),
+            };
             let group = Group {
                 process: self.process_id(process),
-                name: StringId(0),
+                name,
                 kind: if is_root { TaskKind::Root } else { TaskKind::Task },
                 spawn_stack,
                 parent: parent.map(|parent| GroupId(parent.group)),
@@ -204,23 +214,21 @@ impl<'a> Assembler<'a> {
     }
 
     fn labels(&mut self) {
-        let recorded = self.recorded;
-        let mut text = |number| {
-            let text = self.region.texts().read(number);
-            self.string(&text)
-        };
-        let label = |&(key, value): &RawLabel| Label {
-            key: text(key),
-            value: text(value),
-        };
-        let mut label = label;
-        let sets: Vec<Vec<Label>> = recorded
-            .raw
-            .label_sets
-            .iter()
-            .map(|set| set.iter().map(&mut label).collect())
-            .collect();
-        self.profile.label_sets = sets;
+        self.profile.label_sets.clear();
+        for raw in &self.recorded.raw.label_sets {
+            let mut set = Vec::new();
+            for &(key, value) in raw {
+                let (key, value) = (self.text(key), self.text(value));
+                set.push(Label { key, value });
+            }
+            self.profile.label_sets.push(set);
+        }
+    }
+
+    /// The text of that number, which the program gave us.
+    fn text(&mut self, number: u32) -> StringId {
+        let text = self.region.texts().read(number);
+        self.string(&text)
     }
 
     fn work(&mut self) {
