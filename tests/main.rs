@@ -12,6 +12,7 @@ mod diffs_folded;
 mod endings;
 mod families;
 mod help;
+mod library;
 mod limits;
 mod outcomes;
 mod outputs;

@@ -5,6 +5,7 @@ mod diff;
 mod diff_folded;
 mod duration;
 mod flamegraph;
+mod labels;
 mod load;
 mod man;
 mod record;
