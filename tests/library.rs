@@ -1,5 +1,8 @@
 //! Programs that link the library: what they tell of themselves is in the profile, on any executor, and once.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+
 use asyncprof_core::profile::{LabelsId, Profile, State, TaskKind};
 use asyncprof_core::view::{Activity, Analysis, Kind, Rules};
 
@@ -7,6 +10,7 @@ use crate::support::fixtures::fixture;
 use crate::support::invariants::{self, Quality};
 use crate::support::observed::{Amount, shown};
 use crate::support::recording::{Folder, Recording, asyncprof};
+use crate::support::run::{Running, signal};
 use crate::support::truth::{self, Truth};
 
 /// Of a wait the programs measure a little more than there is: from before the poll that begins it.
@@ -219,5 +223,82 @@ fn nobody_recording_changes_nothing() {
             (recorded.status, recorded.stdout),
             "{program}"
         );
+    }
+}
+
+/// One request on a connection that stays open; the answer's body.
+fn get(connection: &mut BufReader<TcpStream>, path: &str) -> String {
+    write!(connection.get_mut(), "GET {path} HTTP/1.1\r\nhost: test\r\n\r\n").unwrap();
+    let (mut length, mut line) = (0, String::new());
+    while connection.read_line(&mut line).unwrap() > 2 {
+        if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        line.clear();
+    }
+    let mut body = vec![0; length];
+    connection.read_exact(&mut body).unwrap();
+    String::from_utf8(body).unwrap()
+}
+
+#[test]
+fn the_axum_example_tells_its_routes_apart() {
+    let folder = Folder::new();
+    let mut command = asyncprof(&folder);
+    command
+        .args(["record", "--"])
+        .arg(fixture("library", "release", "axum"));
+    let service = Running::start(&mut command);
+    service.wait_for_stdout("\n");
+    let stdout = service.stdout();
+    let address = stdout
+        .trim()
+        .strip_prefix("listening on ")
+        .expect("it says where")
+        .to_owned();
+    let mut connection = BufReader::new(TcpStream::connect(address).unwrap());
+    for user in 0..20 {
+        assert_eq!(
+            get(&mut connection, &format!("/users/{user}")),
+            format!("user {user}\n")
+        );
+        assert_eq!(get(&mut connection, "/slow"), "at last\n");
+    }
+    signal(service.pid(), libc::SIGTERM);
+    service.finish();
+    let output = asyncprof(&folder).args(["report", "--json"]).output().unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    for (route, least_ns) in [("/users/{id}", 5_000_000), ("/slow", 50_000_000)] {
+        let label = report["labels"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|label| label["value"] == route);
+        let label = label.unwrap_or_else(|| panic!("no {route}: {report}"));
+        assert_eq!((&label["key"], &label["units"]), (&"route".into(), &20.into()));
+        for figure in [&label["task_time_per_unit_ns"], &label["pieces"]["p50_ns"]] {
+            let ns = figure.as_u64().unwrap();
+            assert!((least_ns..least_ns * 3).contains(&ns), "{label}");
+        }
+    }
+}
+
+#[test]
+fn the_spans_example_is_labelled_by_its_spans() {
+    let profile = recorded("spans").profile;
+    let waited_ns = |span: &str| -> u64 {
+        let own = profile
+            .rows
+            .iter()
+            .filter(|row| profile.label(row.labels, "span") == Some(span));
+        own.filter(|row| row.state == State::Waiting)
+            .map(|row| row.stats.total_ns)
+            .sum()
+    };
+    // Of 80 orders: 3 ms before and 3 ms after the 9 ms of shipping.
+    for (span, least_ns) in [("order", 80 * 6_000_000), ("ship", 80 * 9_000_000)] {
+        let ns = waited_ns(span);
+        // tokio's timer rounds up to its next millisecond.
+        assert!((least_ns..least_ns * 3 / 2).contains(&ns), "{span}: {ns}");
     }
 }

@@ -171,7 +171,7 @@ fn label_row(entry: &LabelEntry) -> Vec<Cell> {
         right(each(entry.scheduled_ns)),
         right(each(entry.waiting_ns)),
         mostly,
-        left(units::tail(&units::printable(&name), NAME_WIDTH)),
+        left(units::head(&units::printable(&name), NAME_WIDTH)),
     ]
 }
 
