@@ -197,7 +197,11 @@ fn labels_without_end_or_measure_are_bounded() {
     assert_eq!(told.recording.output.stdout, b"done\n");
     let values: Vec<&str> = profile.labels().map(|label| label.1).collect();
     assert!(values.contains(&"<b>&\"\\u{1b}[31m\\nred"), "{:?}", &values[..3]);
-    assert!(values.iter().any(|value| value.ends_with("long…")));
+    assert!(
+        values
+            .iter()
+            .any(|value| value.starts_with("long long") && value.ends_with('…'))
+    );
     assert!(values.contains(&"…") && values.len() < 10_000, "{}", values.len());
     assert!(profile.quality.labels_lost > 900_000);
     assert_eq!(
@@ -299,6 +303,6 @@ fn the_spans_example_is_labelled_by_its_spans() {
     for (span, least_ns) in [("order", 80 * 6_000_000), ("ship", 80 * 9_000_000)] {
         let ns = waited_ns(span);
         // tokio's timer rounds up to its next millisecond.
-        assert!((least_ns..least_ns * 3 / 2).contains(&ns), "{span}: {ns}");
+        assert!((least_ns..least_ns * 2).contains(&ns), "{span}: {ns}");
     }
 }
