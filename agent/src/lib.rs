@@ -9,6 +9,7 @@
 compile_error!("asyncprof records on Linux x86-64 only, so far");
 
 pub mod api;
+mod asyncio;
 mod elf;
 mod modules;
 #[cfg(feature = "preload")]

@@ -37,13 +37,16 @@ pub(crate) struct Entry {
 
 /// Makes the unwind tables of these objects known, once, before any capture. Returns where our own code lies.
 pub(crate) fn prepare(modules: &[Module]) -> Range<u64> {
-    let here = prepare as *const () as u64;
-    let own_code = modules
-        .iter()
-        .find_map(|module| module.load_segment_at(here))
-        .unwrap_or(0..0);
+    let own_code = own_code(modules);
     let _ = STACKS.set(Stacks::of(modules, own_code.clone()));
     own_code
+}
+
+/// Where our own code lies.
+pub(crate) fn own_code(modules: &[Module]) -> Range<u64> {
+    let here = own_code as *const () as u64;
+    let segment = modules.iter().find_map(|module| module.load_segment_at(here));
+    segment.unwrap_or(0..0)
 }
 
 fn unwind_sections(module: &Module) -> Option<ExplicitModuleSectionInfo<&'static [u8]>> {

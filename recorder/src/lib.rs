@@ -5,6 +5,7 @@ mod assemble;
 mod delays;
 mod merge;
 mod parents;
+mod python_names;
 mod recording;
 mod sampler;
 mod stacks;
