@@ -142,7 +142,7 @@ impl<'a> Assembler<'a> {
     fn groups(&mut self) {
         for raw in &self.recorded.raw.groups {
             let spawn_stack = self.stack(raw.spawn_stack);
-            let name = self.table_name(raw);
+            let name_of_table = self.table_name(raw);
             let RawGroup {
                 process,
                 is_root,
@@ -156,7 +156,7 @@ impl<'a> Assembler<'a> {
                 ..
             } = *raw;
             let name = match name {
-                0 => StringId(0),
+                0 => name_of_table,
                 name => self.text(name),
             };
             let group = Group {
