@@ -110,13 +110,12 @@ unsafe fn clone(data: *const ()) -> RawWaker {
         Arc::increment_strong_count(task);
         (*task).agent
     };
+    if tag(data) != 0 {
+        return RawWaker::new(data, &VTABLE);
+    }
     // SAFETY: a task of the agent's.
-    let data = match (tag(data), task.addr() as u64) {
-        (0, address) => task
-            .cast::<()>()
-            .map_addr(|at| at | (unsafe { (agent.registered)(address) } as usize & TAG_MASK)),
-        _ => data,
-    };
+    let tag = unsafe { (agent.registered)(task.addr() as u64) } as usize & TAG_MASK;
+    let data = task.cast::<()>().map_addr(|address| address | tag);
     RawWaker::new(data, &VTABLE)
 }
 
