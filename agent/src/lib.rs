@@ -8,6 +8,7 @@
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64", target_pointer_width = "64")))]
 compile_error!("asyncprof records on Linux x86-64 only, so far");
 
+pub mod api;
 mod asyncio;
 mod elf;
 mod modules;

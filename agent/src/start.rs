@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Once;
 
 use asyncprof_core::process_info::{ProcessInfo, Tap};
 use asyncprof_core::region::{ALLOW_UNKNOWN_TOKIO_VARIABLE, REGION_VARIABLE, Region};
@@ -15,14 +16,32 @@ pub fn start() {
     let _ = std::panic::catch_unwind(try_start);
 }
 
-fn try_start() -> Option<()> {
+/// Joins the recording, if [`start`] has found no runtime, for what the program tells of itself. Whether this process
+/// is being recorded.
+pub(crate) fn join_for_library() -> bool {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let install = || recorder::install(region()?).ok();
+        let installed = std::panic::catch_unwind(|| !recorder::is_installed() && install().is_some());
+        if installed.unwrap_or(false) {
+            unwind::prepare(&modules::mapped());
+            join_late(Tap::Library);
+        }
+    });
+    recorder::is_installed()
+}
+
+/// The recording that the environment names.
+fn region() -> Option<Region> {
     let variable = std::env::var(REGION_VARIABLE).ok()?;
     let (path, token) = variable.rsplit_once(':')?;
     let token = u64::from_str_radix(token, 16).ok()?;
     let region = Region::open(Path::new(path), token).ok()?;
-    if !region.is_recording() {
-        return None;
-    }
+    region.is_recording().then_some(region)
+}
+
+fn try_start() -> Option<()> {
+    let region = region()?;
     let pid = pid_as_the_recorder_sees_it();
     let started_ticks = region.now();
     let process = region.claim_process(pid)?;

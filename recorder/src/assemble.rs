@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use asyncprof_core::aggregate::{RawGroup, RawLabel, RawRow, RawStack, RawWaker, WINDOW_NS};
+use asyncprof_core::aggregate::{RawGroup, RawRow, RawStack, RawWaker, WINDOW_NS};
 use asyncprof_core::named_frame::{Named, record_of};
 use asyncprof_core::process_info::{ProcessInfo, Tap};
 use asyncprof_core::profile::{
@@ -112,6 +112,7 @@ impl<'a> Assembler<'a> {
                     *waker_tables,
                 ),
                 Tap::Asyncio { python, .. } => (format!("asyncio (CPython {python})"), 0, 0),
+                Tap::Library => (String::new(), 0, 0),
                 // The others have no tasks; a shell script starts hundreds of them.
                 Tap::NoRuntime | Tap::Python { .. } | Tap::Refused { .. } => continue,
             };
@@ -141,11 +142,12 @@ impl<'a> Assembler<'a> {
     fn groups(&mut self) {
         for raw in &self.recorded.raw.groups {
             let spawn_stack = self.stack(raw.spawn_stack);
-            let name = self.table_name(raw);
+            let name_of_table = self.table_name(raw);
             let RawGroup {
                 process,
                 is_root,
                 parent,
+                name,
                 ref polls,
                 tasks,
                 completed,
@@ -153,6 +155,10 @@ impl<'a> Assembler<'a> {
                 panicked,
                 ..
             } = *raw;
+            let name = match name {
+                0 => name_of_table,
+                name => self.text(name),
+            };
             let group = Group {
                 process: self.process_id(process),
                 name,
@@ -226,23 +232,21 @@ impl<'a> Assembler<'a> {
     }
 
     fn labels(&mut self) {
-        let recorded = self.recorded;
-        let mut text = |number| {
-            let text = self.region.texts().read(number);
-            self.string(&text)
-        };
-        let label = |&(key, value): &RawLabel| Label {
-            key: text(key),
-            value: text(value),
-        };
-        let mut label = label;
-        let sets: Vec<Vec<Label>> = recorded
-            .raw
-            .label_sets
-            .iter()
-            .map(|set| set.iter().map(&mut label).collect())
-            .collect();
-        self.profile.label_sets = sets;
+        self.profile.label_sets.clear();
+        for raw in &self.recorded.raw.label_sets {
+            let mut set = Vec::new();
+            for &(key, value) in raw {
+                let (key, value) = (self.text(key), self.text(value));
+                set.push(Label { key, value });
+            }
+            self.profile.label_sets.push(set);
+        }
+    }
+
+    /// The text of that number, which the program gave us.
+    fn text(&mut self, number: u32) -> StringId {
+        let text = self.region.texts().read(number);
+        self.string(&text)
     }
 
     fn work(&mut self) {

@@ -12,3 +12,4 @@ mod waker_taps;
 
 pub(crate) use find::attach;
 pub(crate) use spawn_tap::enable as enable_spawn_tap;
+pub(crate) use waker_taps::is_root_waker;

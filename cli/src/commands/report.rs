@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
+use super::labels::LabelArg;
 use super::load::load;
 use super::rules::RulesArg;
 use crate::record::DEFAULT_PROFILE;
@@ -32,6 +33,8 @@ pub(crate) struct ReportCommand {
     #[arg(long)]
     stuck: bool,
     #[command(flatten)]
+    label: LabelArg,
+    #[command(flatten)]
     rules: RulesArg,
     /// Write JSON, all times in nanoseconds; it holds everything, --stuck too
     #[arg(long)]
@@ -43,7 +46,8 @@ pub(crate) struct ReportCommand {
 
 impl ReportCommand {
     pub(crate) fn run(self) -> Result<u8> {
-        let profile = load(&self.profile)?;
+        let mut profile = load(&self.profile)?;
+        self.label.apply(&mut profile)?;
         let color =
             stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let options = ReportOptions {

@@ -99,7 +99,7 @@ impl Aggregator {
         match event.kind {
             Kind::ThreadStart => self.thread_start(ring, at_ns, process_of(event.aux)),
             Kind::Gap => self.gap(ring, at_ns, event.value),
-            Kind::Spawn => self.spawn(ring, key, at_ns, stack),
+            Kind::Spawn => self.spawn(ring, key, at_ns, event.value),
             // Given to `sample`, by who knows what it stands for.
             Kind::Sample => {}
             Kind::TableSeen => self.table_seen(ring, event.aux, RawStack::new(process, stack)),
