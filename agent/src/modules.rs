@@ -40,6 +40,17 @@ impl Module {
             .find(|range| range.contains(&address))
     }
 
+    /// The word at this address, if it is one of a loaded segment that can be read.
+    #[cfg(not(feature = "preload"))]
+    pub(crate) fn word(&self, address: u64) -> Option<u64> {
+        let segment = self.load_segment_at(address)?;
+        if !address.is_multiple_of(8) || address + 8 > segment.end {
+            return None;
+        }
+        // SAFETY: an aligned word of a loaded segment.
+        Some(unsafe { (address as *const u64).read_volatile() })
+    }
+
     /// Run-time address ranges that are loaded and not writable: code and constants without pointers.
     pub(crate) fn constant_segments(&self) -> impl Iterator<Item = std::ops::Range<u64>> {
         let constant = |s: &&libc::Elf64_Phdr| {

@@ -8,8 +8,8 @@ use std::ffi::c_void;
 use std::io;
 use std::ops::Range;
 use std::ptr;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering, compiler_fence};
+use std::sync::{Arc, OnceLock};
 
 use asyncprof_core::clock::ClockSource;
 use asyncprof_core::event::{Event, Found, Kind};
@@ -26,7 +26,7 @@ use crate::wiped::wiped_in_child;
 
 /// This process in the recording.
 struct Recorder {
-    region: Region,
+    region: Arc<Region>,
     process: usize,
     thread_key: libc::pthread_key_t,
     /// 1 here, 0 in a forked child.
@@ -105,7 +105,7 @@ pub(crate) struct Thread {
 struct SamplingStack([u8; 2 * unwind::STACK_NEEDED as usize]);
 
 /// Makes this process able to record. Once.
-pub(crate) fn install(region: Region, process: usize) -> io::Result<()> {
+pub(crate) fn install(region: Arc<Region>, process: usize) -> io::Result<()> {
     let alive = wiped_in_child(size_of::<AtomicU32>())?.cast::<AtomicU32>();
     // SAFETY: fresh zeroed memory, never freed, of an atomic's size and more than its alignment.
     let alive = unsafe { &*alive };
@@ -169,7 +169,7 @@ struct NoPlace(AtomicU32);
 
 const _: () = assert!(align_of::<NoPlace>() >= align_of::<Thread>());
 
-fn no_place() -> *mut Thread {
+pub(crate) fn no_place() -> *mut Thread {
     // Only the first word of a dead thread is ever looked at.
     (&raw const NO_PLACE.0).cast_mut().cast()
 }
@@ -266,7 +266,6 @@ unsafe extern "C" fn give_back(thread: *mut c_void) {
 }
 
 /// Whether this process's threads answer when they are asked for their stacks.
-#[cfg(feature = "preload")]
 pub(crate) fn answers() -> bool {
     RECORDER
         .get()

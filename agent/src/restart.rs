@@ -9,6 +9,7 @@ use std::ffi::CStr;
 use std::ops::Range;
 use std::sync::OnceLock;
 
+use crate::imports::next_definition;
 use crate::sampling::Callers;
 
 /// Length of the instruction that makes a system call.
@@ -70,7 +71,7 @@ fn range_of(name: &CStr) -> Option<Range<u64>> {
     }
     // SAFETY: the loader is asked with valid places; what it points to lives as long as the library.
     unsafe {
-        let function = libc::dlsym(libc::RTLD_NEXT, name.as_ptr());
+        let function = next_definition(name) as *const libc::c_void;
         let mut info = std::mem::zeroed::<libc::Dl_info>();
         let mut symbol = std::ptr::null_mut();
         if function.is_null()

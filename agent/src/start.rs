@@ -1,20 +1,17 @@
 //! Joins a recording: finds the region, finds the runtime, tells what came of it.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use asyncprof_core::process_info::{ProcessInfo, Tap};
 use asyncprof_core::region::{ALLOW_UNKNOWN_TOKIO_VARIABLE, REGION_VARIABLE, Region};
 
-use crate::{modules, recorder, sampling, tokio, unwind};
+use crate::{modules, recorder, sampling, thread_pointer, tokio, unwind};
 
-/// Joins the recording that the environment names, if it names one that is there. Before the program's own code
-/// and before any second thread. Says nothing and changes nothing otherwise.
-pub fn start() {
-    // A fault of ours in an odd program must not end it: it is called by the loader, through which nothing unwinds.
-    let _ = std::panic::catch_unwind(try_start);
-}
-
-fn try_start() -> Option<()> {
+/// Joins the recording that the environment names, if it names one that is there. Says nothing and changes nothing
+/// otherwise. Returns what came of it.
+pub fn start() -> Option<Tap> {
     let variable = std::env::var(REGION_VARIABLE).ok()?;
     let (path, token) = variable.rsplit_once(':')?;
     let token = u64::from_str_radix(token, 16).ok()?;
@@ -22,6 +19,24 @@ fn try_start() -> Option<()> {
     if !region.is_recording() {
         return None;
     }
+    join(Arc::new(region))
+}
+
+/// Joins this recording. None if the process has joined one before, or there is no room for it.
+///
+/// Other threads may run, of a runtime, too: its tables are replaced word by word, each of which makes sense
+/// beside the others' old values ([`tokio::attach`]).
+pub fn join(region: Arc<Region>) -> Option<Tap> {
+    static JOINED: AtomicBool = AtomicBool::new(false);
+    if JOINED.swap(true, Ordering::AcqRel) {
+        return None;
+    }
+    // A fault of ours in an odd program must not end it: this may be called by the loader, through which nothing
+    // unwinds.
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| try_join(region))).unwrap_or_default()
+}
+
+fn try_join(region: Arc<Region>) -> Option<Tap> {
     let started_ticks = region.now();
     let pid = pid_as_the_recorder_sees_it();
     let process = region.claim_process(pid)?;
@@ -38,19 +53,26 @@ fn try_start() -> Option<()> {
         started_ticks,
         modules: mapped.iter().filter_map(|module| module.info()).collect(),
         own_code,
-        tap,
+        tap: tap.clone(),
     };
-    let is_tapped = matches!(info.tap, Tap::Tokio { .. });
+    let is_tapped = matches!(tap, Tap::Tokio { .. });
     // In another PID namespace the recorder knows our threads by other numbers.
     let can_be_asked = region.prompt_ticks() != 0 && pid == std::process::id();
     region.publish_process(process, info);
     if is_tapped && recorder::install(region, process).is_ok() {
+        #[cfg(not(feature = "preload"))]
+        crate::imports::replace(program);
         tokio::enable_spawn_tap();
         if can_be_asked && sampling::enable() {
             recorder::set_answers(true);
         }
     }
-    Some(())
+    Some(tap)
+}
+
+/// From now on nothing that the calling thread does is recorded: it is one of ours.
+pub fn leave_this_thread_out() {
+    thread_pointer::set(recorder::no_place());
 }
 
 /// In a PID namespace of its own a process knows itself by another number than the recorder, whose `/proc` this is:

@@ -19,7 +19,7 @@ pub(crate) type Cache = CacheX86_64<MustNotAllocateDuringUnwind>;
 
 struct Stacks {
     unwinder: TableUnwinder,
-    /// Our own code: a return address in it is a poll tap's, the end of a task's stack.
+    /// Our own code, as far as it calls the program's: a return address in it is a tap's, the end of a task's stack.
     own_code: Range<u64>,
 }
 
@@ -37,13 +37,30 @@ pub(crate) struct Entry {
 
 /// Makes the unwind tables of these objects known, once, before any capture. Returns where our own code lies.
 pub(crate) fn prepare(modules: &[Module]) -> Range<u64> {
-    let here = prepare as *const () as u64;
-    let own_code = modules
-        .iter()
-        .find_map(|module| module.load_segment_at(here))
-        .unwrap_or(0..0);
+    let own_code = own_code(modules);
     let _ = STACKS.set(Stacks::of(modules, own_code.clone()));
     own_code
+}
+
+/// The whole library that was preloaded.
+#[cfg(feature = "preload")]
+fn own_code(modules: &[Module]) -> Range<u64> {
+    let here = prepare as *const () as u64;
+    let segment = modules.iter().find_map(|module| module.load_segment_at(here));
+    segment.unwrap_or(0..0)
+}
+
+/// Within a program the section in which lie those of our functions that call the program's.
+#[cfg(not(feature = "preload"))]
+fn own_code(_modules: &[Module]) -> Range<u64> {
+    unsafe extern "C" {
+        // Made by the linker, for any section whose name is an identifier.
+        #[link_name = "__start_asyncprof_taps"]
+        static START: u8;
+        #[link_name = "__stop_asyncprof_taps"]
+        static END: u8;
+    }
+    (&raw const START) as u64..(&raw const END) as u64
 }
 
 fn unwind_sections(module: &Module) -> Option<ExplicitModuleSectionInfo<&'static [u8]>> {

@@ -28,15 +28,41 @@ pub struct Circumstances {
 
 /// Makes the profile of a recording.
 pub fn assemble(recorded: Recorded, region: &Region, circumstances: Circumstances) -> Profile {
+    let (mut profile, _) = name_all(&recorded, region, circumstances);
+    let tables: Vec<_> = recorded.raw.groups.iter().map(|group| group.table).collect();
+    merge_equal(&mut profile, &tables);
+    asyncprof_core::view::name_groups(&mut profile);
+    merge_roots(&mut profile);
+    profile
+}
+
+/// The same without merging, so that each group has its number in the recording.
+pub(crate) fn assemble_live(
+    recorded: &Recorded,
+    region: &Region,
+    circumstances: Circumstances,
+) -> (Profile, HashMap<RawStack, StackId>) {
+    let (mut profile, stacks) = name_all(recorded, region, circumstances);
+    asyncprof_core::view::name_groups(&mut profile);
+    (profile, stacks)
+}
+
+fn name_all(
+    recorded: &Recorded,
+    region: &Region,
+    circumstances: Circumstances,
+) -> (Profile, HashMap<RawStack, StackId>) {
     let mut profile = Profile::empty();
     profile.meta = Meta {
         asyncprof_version: env!("CARGO_PKG_VERSION").into(),
         command: circumstances.command,
-        started_unix_ns: circumstances.started_unix_ns,
+        started_unix_ns: circumstances
+            .started_unix_ns
+            .saturating_add(recorded.raw.begun_ns),
         duration_ns: recorded.duration_ns,
         window_ns: WINDOW_NS,
     };
-    let mut assembler = Assembler::new(profile, region, &recorded);
+    let mut assembler = Assembler::new(profile, region, recorded);
     assembler.processes();
     assembler.groups();
     assembler.rows_and_wakers();
@@ -48,12 +74,7 @@ pub fn assemble(recorded: Recorded, region: &Region, circumstances: Circumstance
     task_kinds(&mut assembler.profile, &recorded.raw, &assembler.stacks);
     complete_parents(&mut assembler.profile);
     assembler.quality(circumstances.sampling_hz, circumstances.notes);
-    let mut profile = assembler.profile;
-    let tables: Vec<_> = recorded.raw.groups.iter().map(|group| group.table).collect();
-    merge_equal(&mut profile, &tables);
-    asyncprof_core::view::name_groups(&mut profile);
-    merge_roots(&mut profile);
-    profile
+    (assembler.profile, assembler.stacks)
 }
 
 struct Assembler<'a> {
@@ -112,7 +133,11 @@ impl<'a> Assembler<'a> {
                 pid: info.pid,
                 parent_pid: info.parent_pid,
                 executable: info.executable.clone(),
-                started_ns: self.recorded.rate.ns(info.started_ticks),
+                started_ns: self
+                    .recorded
+                    .rate
+                    .ns(info.started_ticks)
+                    .saturating_sub(self.recorded.raw.begun_ns),
                 runtime: format!("tokio {version}"),
                 task_tables: task_tables.len() as u32,
                 waker_tables: *waker_tables,
@@ -194,9 +219,18 @@ impl<'a> Assembler<'a> {
                 waker: WakerId(waker.0),
                 stats: stats.clone(),
                 open_episodes,
-                windows: raw.windows(),
+                windows: self.windows(raw),
             });
         }
+    }
+
+    /// Counted from where this part of the recording begins.
+    fn windows(&self, row: &RawRow) -> Vec<(u32, u64)> {
+        let first = u32::try_from(self.recorded.raw.begun_ns / WINDOW_NS).unwrap_or(u32::MAX);
+        let windows = row.windows().into_iter();
+        windows
+            .map(|(window, ns)| (window.saturating_sub(first), ns))
+            .collect()
     }
 
     fn longest_polls(&mut self) {
@@ -209,7 +243,7 @@ impl<'a> Assembler<'a> {
                 stack,
                 busy,
                 busy_stack,
-                started_ns: raw.started_ns,
+                started_ns: raw.started_ns.saturating_sub(self.recorded.raw.begun_ns),
                 duration_ns: raw.duration_ns,
             });
         }
@@ -346,9 +380,9 @@ impl<'a> Assembler<'a> {
         let frames = &self.profile.frames;
         let mut quality = Quality {
             events: counts.events,
-            events_lost: self.region.events_lost(),
-            threads_lost: self.region.threads_lost(),
-            stacks_lost: self.region.stacks_lost(),
+            events_lost: self.recorded.lost.events,
+            threads_lost: self.recorded.lost.threads,
+            stacks_lost: self.recorded.lost.stacks,
             tasks_seen_late: counts.tasks_seen_late,
             wakes_unseen: counts.wakes_unseen,
             waits_split: counts.waits_split,

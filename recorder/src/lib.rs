@@ -3,6 +3,7 @@
 
 mod assemble;
 mod delays;
+mod live;
 mod merge;
 mod parents;
 mod recording;
@@ -12,5 +13,6 @@ mod symbolize;
 mod task_kinds;
 
 pub use assemble::{Circumstances, assemble};
-pub use recording::Recording;
+pub use live::{LiveTask, LiveTasks, NamedLive};
+pub use recording::{Parts, Recording, Settings};
 pub use sampler::{Progress, Recorded};

@@ -12,3 +12,5 @@ mod waker_taps;
 
 pub(crate) use find::attach;
 pub(crate) use spawn_tap::enable as enable_spawn_tap;
+#[cfg(not(feature = "preload"))]
+pub(crate) use spawn_tap::posix_memalign;

@@ -12,7 +12,7 @@ use asyncprof_core::clock::ClockSource;
 use asyncprof_core::profile::Profile;
 use asyncprof_core::region::{ALLOW_UNKNOWN_TOKIO_VARIABLE, REGION_VARIABLE, Region};
 use asyncprof_core::view::Rules;
-use asyncprof_recorder::{Circumstances, Progress, Recording, assemble};
+use asyncprof_recorder::{Circumstances, Progress, Recording, Settings, assemble};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::child::{End, Limit, Signals, start, supervise};
@@ -85,7 +85,11 @@ pub(super) fn record_until(request: &Request, signals: &Signals) -> Result<u8> {
         }
     }
 
-    let recording = Recording::start(Arc::clone(&region), request.freq_hz).context("cannot record")?;
+    let settings = Settings {
+        freq_hz: request.freq_hz,
+        ..Settings::default()
+    };
+    let recording = Recording::start(Arc::clone(&region), settings).context("cannot record")?;
     let started = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();

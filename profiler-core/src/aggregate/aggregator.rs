@@ -20,7 +20,7 @@ use crate::profile::State;
 pub(super) type Key = (u32, u64);
 
 /// Reduces events to rows. Give it the events of all rings in the order of their time.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Aggregator {
     pub(super) tally: Tally,
     pub(super) tasks: HashMap<Key, Task>,
@@ -31,8 +31,12 @@ pub struct Aggregator {
     /// By process.
     pub(super) losses: HashMap<u32, Losses>,
     pub(super) delays: Delays,
-    table_stacks: HashMap<(u32, TableId), RawStack>,
-    nested_tables: Vec<((u32, TableId), RawStack)>,
+    pub(super) table_stacks: HashMap<(u32, TableId), RawStack>,
+    pub(super) nested_tables: Vec<((u32, TableId), RawStack)>,
+    /// When this part of the recording began.
+    pub(super) begun_ns: u64,
+    /// Since when tasks that lived then had been in their state.
+    pub(super) carried: HashMap<Key, u64>,
 }
 
 impl Aggregator {
@@ -217,6 +221,7 @@ impl Aggregator {
             table_stacks: self.table_stacks,
             nested_tables: self.nested_tables,
             counts: self.tally.counts,
+            begun_ns: self.begun_ns,
         }
     }
 

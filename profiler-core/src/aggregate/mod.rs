@@ -4,8 +4,10 @@
 
 mod aggregator;
 mod delays;
+mod live;
 mod lives;
 mod losses;
+mod parts;
 mod raw;
 mod registrations;
 mod relays;
@@ -19,6 +21,7 @@ mod tests;
 mod threads;
 
 pub use aggregator::Aggregator;
+pub use live::RawLiveTask;
 pub use raw::{
     Counts, RawDelay, RawGroup, RawGroupId, RawLongPoll, RawOpenWait, RawProfile, RawStack, TableId,
 };

@@ -114,4 +114,6 @@ pub struct RawProfile {
     /// Tables in whose polls other tables were first polled, with the stack that did it: runtimes' workers.
     pub nested_tables: Vec<((u32, TableId), RawStack)>,
     pub counts: Counts,
+    /// Times are counted from the recording's start, and this is when the part began that is told of.
+    pub begun_ns: u64,
 }

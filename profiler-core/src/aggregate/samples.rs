@@ -28,7 +28,7 @@ struct Run {
 }
 
 /// The samples of one running poll, in the order of time.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct PollSamples {
     runs: Vec<Run>,
     /// Up to where the poll has been charged; 0: not at all.
@@ -92,7 +92,7 @@ pub(super) struct Stretch {
 }
 
 /// Short polls of one group.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Pool {
     stats: Stats,
     windows: Windows,
@@ -105,7 +105,7 @@ struct Pool {
 pub(super) type PollKey = (usize, u64);
 
 /// Running, split.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Running {
     /// 0: nothing is sampled.
     period_ns: u64,
@@ -117,6 +117,10 @@ pub(super) struct Running {
 impl Running {
     pub(super) fn set_period(&mut self, period_ns: u64) {
         self.period_ns = period_ns;
+    }
+
+    pub(super) fn period_ns(&self) -> u64 {
+        self.period_ns
     }
 
     pub(super) fn samples(&mut self, poll: PollKey) -> &mut PollSamples {

@@ -23,7 +23,7 @@ pub(crate) enum SymbolError {
 }
 
 /// An opened object file. It stays readable when the path is replaced by a newer build.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ObjectFile {
     path: PathBuf,
     map: Arc<Mmap>,
