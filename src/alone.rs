@@ -36,7 +36,7 @@ pub(crate) fn join_command() -> bool {
     if let Some(agent) = linked::preloaded() {
         return (agent.join)();
     }
-    let joined = asyncprof_agent::start().is_some();
+    let joined = asyncprof_agent::join_named().is_some();
     if joined {
         linked::use_own();
     }
@@ -87,13 +87,17 @@ pub(crate) struct Alone {
     process: u32,
     obstacle: Option<String>,
     requests: Sender<Request>,
-    handler: Option<SigId>,
+    /// Dropped before the end: a signal is nobody's then.
+    handler: Option<Handler>,
 }
 
 impl Alone {
     pub(crate) fn start(builder: Builder) -> Result<Alone, Error> {
         let output = Output::new(builder.output, builder.window, builder.files);
         output.check()?;
+        let is_asked = Arc::new(AtomicBool::new(false));
+        let listen = |signal| Handler::new(signal, Arc::clone(&is_asked));
+        let handler = builder.signal.map(listen).transpose()?;
         let process = std::process::id();
         // No other process looks for it.
         let (region, _file) = Region::create(u64::from(process), ClockSource::detect(), None)
@@ -110,18 +114,17 @@ impl Alone {
             parts: output.window().map(|every| Parts { every, to }),
         };
         let recording = Recording::start(Arc::clone(&region), settings).map_err(Error::system)?;
-        let Some(tap) = asyncprof_agent::join(Arc::clone(&region)) else {
+        let Some(joined) = asyncprof_agent::join(Arc::clone(&region)) else {
             let _ = recording.finish(region.now());
             return Err(Error::AlreadyStarted);
         };
         linked::use_own();
-        let obstacle = obstacle(&tap);
-        let is_asked = Arc::new(AtomicBool::new(false));
+        let obstacle = obstacle(&joined.runtime);
         let (requests, asked) = channel();
         let writer = Writer {
             recording,
             parts,
-            is_asked: Arc::clone(&is_asked),
+            is_asked,
             desk: Desk {
                 region,
                 output,
@@ -138,19 +141,13 @@ impl Alone {
             })
             .map_err(Error::system)?;
         drop(mask);
-        let handler = builder.signal.map(|signal| listen(signal, is_asked)).transpose();
-        let alone = Alone {
+        set_current(Some((process, requests.clone())));
+        Ok(Alone {
             process,
             obstacle,
-            requests: requests.clone(),
-            handler: handler.as_ref().ok().copied().flatten(),
-        };
-        if let Err(error) = handler {
-            let _ = alone.finish();
-            return Err(error);
-        }
-        set_current(Some((process, requests)));
-        Ok(alone)
+            requests,
+            handler,
+        })
     }
 
     pub(crate) fn obstacle(&self) -> Option<&str> {
@@ -163,9 +160,7 @@ impl Alone {
             return Ok(None);
         }
         set_current(None);
-        if let Some(handler) = self.handler {
-            signal_hook_registry::unregister(handler);
-        }
+        drop(self.handler);
         let (to, reply) = channel();
         let _ = self.requests.send(Request::Finish(to));
         match reply.recv() {
@@ -177,15 +172,27 @@ impl Alone {
     }
 }
 
-/// Sets the flag on each such signal, and calls the handler that was there.
-fn listen(signal: i32, flag: Arc<AtomicBool>) -> Result<SigId, Error> {
-    if signal_hook_registry::FORBIDDEN.contains(&signal) {
-        let why = format!("signal {signal} cannot be handled");
-        return Err(Error::system(io::Error::other(why)));
+/// Sets a flag on each signal of a number, and calls the handler that was there.
+#[derive(Debug)]
+struct Handler(SigId);
+
+impl Handler {
+    fn new(signal: i32, flag: Arc<AtomicBool>) -> Result<Handler, Error> {
+        if signal_hook_registry::FORBIDDEN.contains(&signal) {
+            let why = format!("signal {signal} cannot be handled");
+            return Err(Error::system(io::Error::other(why)));
+        }
+        let note = move || flag.store(true, Ordering::Relaxed);
+        // SAFETY: storing to an atomic is all that the handler does.
+        let registered = unsafe { signal_hook_registry::register(signal, note) };
+        registered.map(Handler).map_err(Error::system)
     }
-    let note = move || flag.store(true, Ordering::Relaxed);
-    // SAFETY: storing to an atomic is all that the handler does.
-    unsafe { signal_hook_registry::register(signal, note) }.map_err(Error::system)
+}
+
+impl Drop for Handler {
+    fn drop(&mut self) {
+        signal_hook_registry::unregister(self.0);
+    }
 }
 
 fn obstacle(tap: &Tap) -> Option<String> {
@@ -198,7 +205,7 @@ fn obstacle(tap: &Tap) -> Option<String> {
 
 fn notes(obstacle: Option<&str>) -> Vec<String> {
     let obstacle = obstacle.map(|why| format!("tokio's tasks are not seen: {why}"));
-    let is_static = cfg!(target_feature = "crt-static").then(|| {
+    let is_static = asyncprof_agent::is_static_program().then(|| {
         "the program is statically linked: a task begins at its first poll, a panic counts as a result, and running \
          time is not split"
             .to_owned()
@@ -220,7 +227,10 @@ impl Writer {
     fn run(self, requests: &Receiver<Request>) {
         loop {
             match requests.recv_timeout(TURN) {
-                Ok(Request::Finish(to)) => return _ = to.send(self.finish()),
+                Ok(Request::Finish(to)) => {
+                    let _ = to.send(self.finish());
+                    return;
+                }
                 Ok(Request::Snapshot(to)) => {
                     let live = self.recording.live(MOST_TASKS).map_err(Error::system);
                     let _ = to.send(live.map(|live| Snapshot::new(&live.named(&self.desk.region))));
@@ -280,7 +290,12 @@ impl Desk {
                 .collect(),
             started_unix_ns: u64::try_from(started.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX),
             sampling_hz: self.freq_hz,
-            notes: self.notes.iter().cloned().chain(recorded.obstacle.clone()).collect(),
+            notes: self
+                .notes
+                .iter()
+                .cloned()
+                .chain(recorded.obstacle.clone())
+                .collect(),
         };
         assemble(recorded, &self.region, circumstances)
     }

@@ -15,7 +15,9 @@ pub enum Error {
     #[error("this process is being recorded, or was before: asyncprof::start works once in a process")]
     AlreadyStarted,
     /// A child that was forked from a recorded process is not recorded.
-    #[error("this process was forked from a recorded one, which goes on recording; a child records if it calls exec")]
+    #[error(
+        "this process was forked from a recorded one, which goes on recording; a child records if it calls exec"
+    )]
     Forked,
     /// Threads can be looked at up to 10,000 times a second; 0 is never.
     #[error("{hz} looks a second are too many: give a rate up to 10000, or 0 for none")]
@@ -25,7 +27,9 @@ pub enum Error {
         hz: u32,
     },
     /// A part of a recording is at least a second long and at most a day, and at least one file is kept.
-    #[error("a part of {window:?} in {files} files cannot be: a part takes 1 s to 24 h, and at least one file is kept")]
+    #[error(
+        "a part of {window:?} in {files} files cannot be: a part takes 1 s to 24 h, and at least one file is kept"
+    )]
     #[non_exhaustive]
     Window {
         /// What was asked for.

@@ -37,7 +37,11 @@ impl Output {
     /// # Errors
     /// If the profile could not be written as things stand now.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        check_writable(&self.path).map_err(|why| self.failed(&self.path, why))
+        let checked = match self.path.file_name() {
+            Some(_) => check_writable(&self.path),
+            None => Err(io::Error::other("it names no file")),
+        };
+        checked.map_err(|why| self.failed(&self.path, why))
     }
 
     /// Writes a profile: the whole, or the part that has just ended. Returns its path.
@@ -78,10 +82,9 @@ impl Output {
 
     fn stem_and_extension(&self) -> (String, String) {
         let text = |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
-        let extension = self
-            .path
-            .extension()
-            .map_or_else(String::new, |extension| format!(".{}", extension.to_string_lossy()));
+        let extension = self.path.extension().map_or_else(String::new, |extension| {
+            format!(".{}", extension.to_string_lossy())
+        });
         (text(self.path.file_stem()), extension)
     }
 
@@ -123,13 +126,20 @@ fn date(time: SystemTime) -> String {
 
 fn is_date(text: &str) -> bool {
     let pattern = "00000000T000000Z";
-    let fits = |(byte, wanted): (u8, u8)| if wanted == b'0' { byte.is_ascii_digit() } else { byte == wanted };
+    let fits = |(byte, wanted): (u8, u8)| {
+        if wanted == b'0' {
+            byte.is_ascii_digit()
+        } else {
+            byte == wanted
+        }
+    };
     text.len() == pattern.len() && text.bytes().zip(pattern.bytes()).all(fits)
 }
 
 /// The date that many days after 1970-01-01.
 fn civil(mut days: u64) -> (u64, u64, u64) {
-    let is_leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let is_leap =
+        |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let mut year = 1970;
     loop {
         let length = 365 + u64::from(is_leap(year));
@@ -170,10 +180,19 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("asyncprof-ring-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let output = Output::new(folder.join("a.data"), Some(Duration::from_secs(1)), 2);
-        let others = ["a.data", "a-b.data", "a-20000101T000000Z.data.old", "b-20000101T000000Z.data"];
+        let others = [
+            "a.data",
+            "a-b.data",
+            "a-20000101T000000Z.data.old",
+            "b-20000101T000000Z.data",
+        ];
         let dated = (0..4).map(|at| output.dated(SystemTime::UNIX_EPOCH + Duration::from_secs(at)));
         let dated: Vec<PathBuf> = dated.collect();
-        for path in others.iter().map(|name| folder.join(name)).chain(dated.iter().cloned()) {
+        for path in others
+            .iter()
+            .map(|name| folder.join(name))
+            .chain(dated.iter().cloned())
+        {
             fs::write(path, "").unwrap();
         }
         output.remove_oldest(2);

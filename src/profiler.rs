@@ -179,9 +179,7 @@ impl Builder {
             return Err(Error::Rate { hz: self.freq_hz });
         }
         match self.window {
-            Some(window)
-                if window < Duration::from_secs(1) || window > LONGEST_WINDOW || self.files == 0 =>
-            {
+            Some(window) if window < Duration::from_secs(1) || window > LONGEST_WINDOW || self.files == 0 => {
                 Err(Error::Window {
                     window,
                     files: self.files,

@@ -149,8 +149,9 @@ impl Snapshot {
                 spawned.entry(parent).or_default().insert(0, group);
             }
         }
+        let workers = live.tasks.iter().filter(|task| !shown(task)).count();
         Snapshot {
-            alive: live.alive,
+            alive: live.alive.saturating_sub(workers),
             groups: spawned.remove(&None).unwrap_or_default(),
         }
     }
@@ -180,7 +181,9 @@ impl LiveGroup {
                 writeln!(f, "{indent}      {}{at}{}", frame.function, frame.place)?;
             }
         }
-        self.spawned.iter().try_for_each(|group| group.write(f, depth + 1))
+        self.spawned
+            .iter()
+            .try_for_each(|group| group.write(f, depth + 1))
     }
 }
 

@@ -13,6 +13,7 @@ mod endings;
 mod families;
 mod help;
 mod limits;
+mod linked;
 mod outcomes;
 mod outputs;
 mod processes;

@@ -3,11 +3,13 @@
 
 use std::ffi::CStr;
 
+use crate::modules;
+
 /// The definition of this name that comes after ours in the loader's order: the C library's, or another allocator's.
 /// 0 if there is none, or no loader to ask. Ask early: later the loader's lock may be held by a thread that a forked
 /// child does not have.
 pub(crate) fn next_definition(name: &CStr) -> usize {
-    if cfg!(target_feature = "crt-static") {
+    if modules::is_static_program() {
         return 0;
     }
     // SAFETY: a C string; the loader may be asked at any time.

@@ -4,6 +4,7 @@ use std::ffi::{CStr, OsStr, c_int, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::slice;
+use std::sync::OnceLock;
 
 use asyncprof_core::process_info::ModuleInfo;
 
@@ -90,6 +91,21 @@ impl Module {
 pub(crate) unsafe fn bytes(range: &std::ops::Range<u64>) -> &'static [u8] {
     // SAFETY: the caller's promise.
     unsafe { slice::from_raw_parts(range.start as *const u8, (range.end - range.start) as usize) }
+}
+
+/// Whether the program has no loader that could be asked, or preload anything into it.
+pub fn is_static_program() -> bool {
+    static IS_STATIC: OnceLock<bool> = OnceLock::new();
+    *IS_STATIC.get_or_init(|| {
+        let modules = mapped();
+        let program = modules.first();
+        program.is_some_and(|program| {
+            program
+                .segments
+                .iter()
+                .all(|segment| segment.p_type != libc::PT_INTERP)
+        })
+    })
 }
 
 /// All objects mapped now, the program itself first.

@@ -43,7 +43,7 @@ pub(crate) struct Polled {
     pub(crate) task: u64,
     /// Upper end of its stack: where the poll tap was entered.
     pub(crate) stack_top: u64,
-    /// The task's state word when it was first seen complete; 0 until then.
+    /// The task's state word when it was first seen complete; 0 until then. Not 0 for a task that has none.
     pub(crate) end_state: u64,
     /// Other tasks have been polled within this poll: it is a scheduler's loop, and its own time nobody's.
     is_host: bool,
@@ -62,6 +62,14 @@ impl Polled {
             task,
             stack_top,
             ..Polled::NONE
+        }
+    }
+
+    /// A task of the library's: how it ends is told, there is no state word to read.
+    pub(crate) fn of_library(task: u64, stack_top: u64) -> Polled {
+        Polled {
+            end_state: u64::MAX,
+            ..Polled::new(task, stack_top)
         }
     }
 }
@@ -123,6 +131,11 @@ pub(crate) fn install(region: Arc<Region>, process: usize) -> io::Result<()> {
         alive,
     });
     Ok(())
+}
+
+/// Whether [`install`] was.
+pub(crate) fn is_installed() -> bool {
+    RECORDER.get().is_some()
 }
 
 /// The calling thread's state, if events are to be written now.
@@ -354,6 +367,20 @@ impl Thread {
         }
         compiler_fence(Ordering::SeqCst);
         self.busy = false;
+    }
+
+    /// The tag of a registration made now, from 1 to `most`.
+    #[inline]
+    pub(crate) fn next_tag(&mut self, most: u64) -> u64 {
+        self.registrations = self.registrations.wrapping_add(1);
+        self.registrations % most + 1
+    }
+
+    /// The number of a text that the program gives us.
+    pub(crate) fn text(&mut self, text: &str) -> u64 {
+        RECORDER
+            .get()
+            .map_or(0, |recorder| recorder.region.texts().intern(text).into())
     }
 
     /// The number of the stack above `entry`, up to the poll or the thread's end.

@@ -1,50 +1,87 @@
 //! Joins a recording: finds the region, finds the runtime, tells what came of it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Once};
 
 use asyncprof_core::process_info::{ProcessInfo, Tap};
 use asyncprof_core::region::{ALLOW_UNKNOWN_TOKIO_VARIABLE, REGION_VARIABLE, Region};
 
+use crate::modules::Module;
 use crate::{modules, recorder, sampling, thread_pointer, tokio, unwind};
 
-/// Joins the recording that the environment names, if it names one that is there. Says nothing and changes nothing
-/// otherwise. Returns what came of it.
-pub fn start() -> Option<Tap> {
+/// What joining came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Joined {
+    /// What came of the attempt to tap the program's runtime. What the program tells of itself is recorded all the same.
+    pub runtime: Tap,
+}
+
+/// For programs that are linked with us: joins the recording that the environment names, if it names one that is
+/// there. Changes nothing otherwise.
+pub fn join_named() -> Option<Joined> {
+    join(Arc::new(region()?))
+}
+
+/// For programs that are linked with us: joins this recording. None if the process has joined one before, or there is
+/// no room for it.
+///
+/// Other threads may run, of a runtime, too: its tables are replaced word by word, each of which makes sense
+/// beside the others' old values ([`tokio::attach`]).
+pub fn join(region: Arc<Region>) -> Option<Joined> {
+    if recorder::is_installed() {
+        return None;
+    }
+    let mut runtime = None;
+    try_join(region, |program| {
+        let tap = tokio::attach(program, allows_unknown());
+        runtime = Some(tap.clone());
+        if tap.writes_events() { tap } else { Tap::Library }
+    })?;
+    runtime.map(|runtime| Joined { runtime })
+}
+
+/// Joins the recording, if [`start`](preload) has found no runtime, for what the program tells of itself. Whether this
+/// process is being recorded.
+pub(crate) fn join_for_library() -> bool {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        if !recorder::is_installed()
+            && let Some(region) = region()
+        {
+            try_join(Arc::new(region), |_| Tap::Library);
+        }
+    });
+    recorder::is_installed()
+}
+
+/// The recording that the environment names.
+fn region() -> Option<Region> {
     let variable = std::env::var(REGION_VARIABLE).ok()?;
     let (path, token) = variable.rsplit_once(':')?;
     let token = u64::from_str_radix(token, 16).ok()?;
     let region = Region::open(Path::new(path), token).ok()?;
-    if !region.is_recording() {
-        return None;
-    }
-    join(Arc::new(region))
+    region.is_recording().then_some(region)
 }
 
-/// Joins this recording. None if the process has joined one before, or there is no room for it.
-///
-/// Other threads may run, of a runtime, too: its tables are replaced word by word, each of which makes sense
-/// beside the others' old values ([`tokio::attach`]).
-pub fn join(region: Arc<Region>) -> Option<Tap> {
-    static JOINED: AtomicBool = AtomicBool::new(false);
-    if JOINED.swap(true, Ordering::AcqRel) {
-        return None;
-    }
-    // A fault of ours in an odd program must not end it: this may be called by the loader, through which nothing
-    // unwinds.
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| try_join(region))).unwrap_or_default()
+fn allows_unknown() -> bool {
+    std::env::var_os(ALLOW_UNKNOWN_TOKIO_VARIABLE).is_some_and(|value| value == "1")
 }
 
-fn try_join(region: Arc<Region>) -> Option<Tap> {
+/// A fault of ours in an odd program must not end it: this may be called by the loader, through which nothing unwinds.
+fn try_join(region: Arc<Region>, tap: impl FnOnce(&Module) -> Tap) -> Option<()> {
+    catch_unwind(AssertUnwindSafe(|| join_with(region, tap))).unwrap_or_default()
+}
+
+fn join_with(region: Arc<Region>, tap: impl FnOnce(&Module) -> Tap) -> Option<()> {
     let started_ticks = region.now();
     let pid = pid_as_the_recorder_sees_it();
     let process = region.claim_process(pid)?;
     let mapped = modules::mapped();
     let program = mapped.first()?;
     let own_code = unwind::prepare(&mapped);
-    let allow_unknown = std::env::var_os(ALLOW_UNKNOWN_TOKIO_VARIABLE).is_some_and(|value| value == "1");
-    let tap = tokio::attach(program, allow_unknown);
+    let tap = tap(program);
+    let writes_events = tap.writes_events();
     let info = ProcessInfo {
         pid,
         // SAFETY: always succeeds.
@@ -53,13 +90,12 @@ fn try_join(region: Arc<Region>) -> Option<Tap> {
         started_ticks,
         modules: mapped.iter().filter_map(|module| module.info()).collect(),
         own_code,
-        tap: tap.clone(),
+        tap,
     };
-    let is_tapped = matches!(tap, Tap::Tokio { .. });
     // In another PID namespace the recorder knows our threads by other numbers.
     let can_be_asked = region.prompt_ticks() != 0 && pid == std::process::id();
     region.publish_process(process, info);
-    if is_tapped && recorder::install(region, process).is_ok() {
+    if writes_events && recorder::install(region, process).is_ok() {
         #[cfg(not(feature = "preload"))]
         crate::imports::replace(program);
         tokio::enable_spawn_tap();
@@ -67,7 +103,7 @@ fn try_join(region: Arc<Region>) -> Option<Tap> {
             recorder::set_answers(true);
         }
     }
-    Some(tap)
+    Some(())
 }
 
 /// From now on nothing that the calling thread does is recorded: it is one of ours.
@@ -94,6 +130,9 @@ mod preload {
         // This library's own panics, of which there should be none, are not the program's to print.
         std::panic::set_hook(Box::new(|_| ()));
         crate::panic_tap::prepare();
-        super::start();
+        if let Some(region) = super::region() {
+            let attach = |program: &super::Module| super::tokio::attach(program, super::allows_unknown());
+            super::try_join(super::Arc::new(region), attach);
+        }
     }
 }

@@ -25,7 +25,8 @@ pub enum Kind {
     ThreadStart = 1,
     /// Events were dropped here because the ring was full. Value: how many.
     Gap = 2,
-    /// Memory that looks like a new task's was allocated. Value: the spawn stack.
+    /// Memory that looks like a new task's was allocated. Value: the spawn stack; its upper half: the number of the name
+    /// among the [texts](crate::texts) that the program gave it, or 0.
     Spawn = 3,
     /// Aux: index of the task's table; value: the runtime's own task id (0 if it has none).
     PollStart = 4,
@@ -56,7 +57,22 @@ pub enum Kind {
     RelayWake = 15,
     /// A relay that was given out was dropped, or taken by its wake-up. Subject: the relay; aux: its tag.
     RelayDrop = 16,
+    /// What is polled on this thread has done units of work. Subject: how many.
+    Work = 17,
+    /// From here on what is polled on this thread, else the thread itself, carries a label. Subject: the number of the
+    /// key among the [texts](crate::texts); value: that of its value; aux: [`LABEL_REMOVED`] if it is taken away.
+    Label = 18,
 }
+
+/// The aux of a [`Kind::Label`] that takes the label of that key away.
+pub const LABEL_REMOVED: u16 = 1;
+
+/// Numbers of the tables that stand for the tasks, and the blocking closures, that the program tells of itself.
+pub const LIBRARY_TASKS: u16 = u16::MAX;
+pub const LIBRARY_BLOCKING: u16 = u16::MAX - 1;
+
+/// The largest number that fits a subject.
+pub const MAX_SUBJECT: u64 = SUBJECT_MASK;
 
 /// The aux of a wake-up: the tag of the waker used, and how many relays' wake-ups it came within.
 pub fn wake_aux(tag: u16, relays: u8) -> u16 {
@@ -64,7 +80,7 @@ pub fn wake_aux(tag: u16, relays: u8) -> u16 {
 }
 
 impl Kind {
-    const ALL: [Kind; 16] = [
+    const ALL: [Kind; 18] = [
         Kind::ThreadStart,
         Kind::Gap,
         Kind::Spawn,
@@ -81,6 +97,8 @@ impl Kind {
         Kind::RelayAwait,
         Kind::RelayWake,
         Kind::RelayDrop,
+        Kind::Work,
+        Kind::Label,
     ];
 
     fn from_byte(byte: u8) -> Option<Kind> {
@@ -95,7 +113,8 @@ impl Kind {
             | Kind::End
             | Kind::RootEnd
             | Kind::RelayWake
-            | Kind::RelayDrop => 2,
+            | Kind::RelayDrop
+            | Kind::Work => 2,
             _ => MAX_WORDS,
         }
     }
@@ -191,7 +210,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn decode_reverses_encode(kind in 1u8..=16, ticks in 0..=TICKS_MASK, subject in 0..=SUBJECT_MASK, aux: u16, value: u64) {
+        fn decode_reverses_encode(kind in 1u8..=18, ticks in 0..=TICKS_MASK, subject in 0..=SUBJECT_MASK, aux: u16, value: u64) {
             let kind = Kind::from_byte(kind).unwrap();
             let event = Event { kind, ticks, subject, aux, value };
             prop_assert_eq!(Event::decode(event.encode()), Some(event));
@@ -199,7 +218,7 @@ mod tests {
 
         #[test]
         fn any_word_decodes_or_is_refused(word: u64) {
-            let known = (1..=16).contains(&(word >> 56));
+            let known = (1..=18).contains(&(word >> 56));
             prop_assert_eq!(Event::kind_of(word).is_some(), known);
         }
     }

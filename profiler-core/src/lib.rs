@@ -25,4 +25,6 @@ pub mod slots;
 pub mod stack_table;
 mod sync;
 #[cfg(not(loom))]
+pub mod texts;
+#[cfg(not(loom))]
 pub mod view;

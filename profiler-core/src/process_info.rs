@@ -30,8 +30,20 @@ pub enum Tap {
         task_tables: Vec<TaskTable>,
         waker_tables: u32,
     },
+    /// The program itself tells, through the library.
+    Library,
     /// There may be a runtime, but we stayed out; why and what to do about it.
     Refused { reason: String },
+}
+
+impl Tap {
+    /// Whether events come from such a process.
+    pub fn writes_events(&self) -> bool {
+        match self {
+            Tap::Tokio { .. } | Tap::Library => true,
+            Tap::NoRuntime | Tap::Refused { .. } => false,
+        }
+    }
 }
 
 /// One task vtable, that is one (future type, scheduler).

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use asyncprof_core::aggregate::{RawGroup, RawRow, RawStack, RawWaker, WINDOW_NS};
 use asyncprof_core::process_info::{ProcessInfo, Tap};
 use asyncprof_core::profile::{
-    Frame, FrameId, Function, Group, GroupId, LongPoll, Meta, Module, ModuleId, OpenWait, Process, ProcessId,
-    Profile, Quality, Row, StackId, StringId, TaskKind, Waker, WakerId,
+    Frame, FrameId, Function, Group, GroupId, Label, LabelsId, LongPoll, Meta, Module, ModuleId, OpenWait,
+    Process, ProcessId, Profile, Quality, Row, StackId, StringId, TaskKind, Waker, WakerId, Work,
 };
 use asyncprof_core::region::Region;
 
@@ -66,6 +66,8 @@ fn name_all(
     assembler.processes();
     assembler.groups();
     assembler.rows_and_wakers();
+    assembler.labels();
+    assembler.work();
     assembler.longest_polls();
     assembler.open_waits();
     assembler.profile.delays = delays(&recorded.raw.delays, |stack| assembler.stack(stack));
@@ -119,13 +121,18 @@ impl<'a> Assembler<'a> {
     fn processes(&mut self) {
         for (number, info) in self.recorded.processes.iter().enumerate() {
             // The others have no tasks; a shell script starts hundreds of them.
-            let Tap::Tokio {
-                version,
-                task_tables,
-                waker_tables,
-            } = &info.tap
-            else {
-                continue;
+            let (runtime, task_tables, waker_tables) = match &info.tap {
+                Tap::Tokio {
+                    version,
+                    task_tables,
+                    waker_tables,
+                } => (
+                    format!("tokio {version}"),
+                    task_tables.len() as u32,
+                    *waker_tables,
+                ),
+                Tap::Library => (String::new(), 0, 0),
+                Tap::NoRuntime | Tap::Refused { .. } => continue,
             };
             self.process_ids
                 .insert(number as u32, ProcessId(self.profile.processes.len() as u32));
@@ -138,9 +145,9 @@ impl<'a> Assembler<'a> {
                     .rate
                     .ns(info.started_ticks)
                     .saturating_sub(self.recorded.raw.begun_ns),
-                runtime: format!("tokio {version}"),
-                task_tables: task_tables.len() as u32,
-                waker_tables: *waker_tables,
+                runtime,
+                task_tables,
+                waker_tables,
             });
         }
     }
@@ -161,6 +168,7 @@ impl<'a> Assembler<'a> {
                 process,
                 is_root,
                 parent,
+                name,
                 ref polls,
                 tasks,
                 completed,
@@ -168,9 +176,13 @@ impl<'a> Assembler<'a> {
                 panicked,
                 ..
             } = *raw;
+            let name = match name {
+                0 => StringId(0),
+                name => self.text(name),
+            };
             let group = Group {
                 process: self.process_id(process),
-                name: StringId(0),
+                name,
                 kind: if is_root { TaskKind::Root } else { TaskKind::Task },
                 spawn_stack,
                 parent: parent.map(|parent| GroupId(parent.group)),
@@ -208,6 +220,7 @@ impl<'a> Assembler<'a> {
                 group,
                 state,
                 waker,
+                labels,
                 open_episodes,
                 ref stats,
                 ..
@@ -217,20 +230,53 @@ impl<'a> Assembler<'a> {
                 stack,
                 state,
                 waker: WakerId(waker.0),
+                labels: LabelsId(labels.0),
                 stats: stats.clone(),
                 open_episodes,
-                windows: self.windows(raw),
+                windows: self.windows(raw.windows()),
             });
         }
     }
 
     /// Counted from where this part of the recording begins.
-    fn windows(&self, row: &RawRow) -> Vec<(u32, u64)> {
+    fn windows(&self, windows: impl IntoIterator<Item = (u32, u64)>) -> Vec<(u32, u64)> {
         let first = u32::try_from(self.recorded.raw.begun_ns / WINDOW_NS).unwrap_or(u32::MAX);
-        let windows = row.windows().into_iter();
         windows
-            .map(|(window, ns)| (window.saturating_sub(first), ns))
+            .into_iter()
+            .map(|(window, amount)| (window.saturating_sub(first), amount))
             .collect()
+    }
+
+    fn labels(&mut self) {
+        self.profile.label_sets.clear();
+        for raw in &self.recorded.raw.label_sets {
+            let mut set = Vec::new();
+            for &(key, value) in raw {
+                let (key, value) = (self.text(key), self.text(value));
+                set.push(Label { key, value });
+            }
+            self.profile.label_sets.push(set);
+        }
+    }
+
+    /// The text of that number, which the program gave us.
+    fn text(&mut self, number: u32) -> StringId {
+        let text = self.region.texts().read(number);
+        self.string(&text)
+    }
+
+    fn work(&mut self) {
+        for raw in &self.recorded.raw.work {
+            let process = self.process_id(raw.process);
+            self.profile.work.push(Work {
+                process,
+                group: raw.group.map(|group| GroupId(group.group)),
+                labels: LabelsId(raw.labels.0),
+                units: raw.units,
+                pieces: raw.pieces.clone(),
+                windows: self.windows(raw.windows.iter().copied()),
+            });
+        }
     }
 
     fn longest_polls(&mut self) {
@@ -390,6 +436,7 @@ impl<'a> Assembler<'a> {
             frames_unsymbolised: frames.iter().filter(|frame| frame.functions.is_empty()).count() as u64,
             sampling_hz,
             samples: counts.samples,
+            labels_lost: counts.labels_lost + self.region.texts_lost(),
             clock: self.region.clock().name().into(),
             notes,
         };

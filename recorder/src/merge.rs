@@ -6,8 +6,8 @@ use std::hash::Hash;
 
 use asyncprof_core::aggregate::TableId;
 use asyncprof_core::profile::{
-    Frame, FrameId, Function, Group, GroupId, ModuleId, OpenWait, ProcessId, Profile, Row, StackId, State,
-    Stats, StringId, TaskKind, Waker, WakerId,
+    Frame, FrameId, Function, Group, GroupId, LabelsId, ModuleId, OpenWait, ProcessId, Profile, Row, StackId,
+    State, Stats, StringId, TaskKind, Waker, WakerId, Work,
 };
 
 use crate::delays::merge_delays;
@@ -98,6 +98,10 @@ fn renumber(profile: &mut Profile, group_ids: &[u32], stack_of: impl Fn(StackId)
         delay.blocker_stack = stack_of(delay.blocker_stack);
     }
     profile.delays = merge_delays(std::mem::take(&mut profile.delays));
+    for work in &mut profile.work {
+        work.group = work.group.map(group_of);
+    }
+    profile.work = merge_work(std::mem::take(&mut profile.work));
 }
 
 /// The distinct values in the order they first come, and for each value its number among them.
@@ -163,6 +167,7 @@ fn merge_groups(
             StackId,
             Option<TableId>,
             Option<GroupId>,
+            StringId,
             u32,
         ),
         u32,
@@ -185,7 +190,15 @@ fn merge_groups(
             u32::MAX
         };
         let number = *index
-            .entry((group.process, group.kind, spawn_stack, table, parent, alone))
+            .entry((
+                group.process,
+                group.kind,
+                spawn_stack,
+                table,
+                parent,
+                group.name,
+                alone,
+            ))
             .or_insert_with(|| {
                 let counts = (0, 0, 0, 0);
                 let (tasks, completed, cancelled, panicked) = counts;
@@ -213,11 +226,11 @@ fn merge_groups(
 }
 
 fn merge_rows(rows: Vec<Row>) -> Vec<Row> {
-    let mut index = HashMap::<(GroupId, StackId, State, WakerId), usize>::new();
+    let mut index = HashMap::<(GroupId, StackId, State, WakerId, LabelsId), usize>::new();
     let mut distinct: Vec<Row> = Vec::new();
     for row in rows {
         let at = *index
-            .entry((row.group, row.stack, row.state, row.waker))
+            .entry((row.group, row.stack, row.state, row.waker, row.labels))
             .or_insert(distinct.len());
         match distinct.get_mut(at) {
             None => distinct.push(row),
@@ -242,6 +255,25 @@ fn merge_open_waits(waits: Vec<OpenWait>) -> Vec<OpenWait> {
                 merged.tasks += wait.tasks;
                 merged.oldest_ns.extend(wait.oldest_ns);
                 merged.oldest_ns.sort_unstable_by(|a, b| b.cmp(a));
+            }
+        }
+    }
+    distinct
+}
+
+fn merge_work(work: Vec<Work>) -> Vec<Work> {
+    let mut index = HashMap::<(ProcessId, Option<GroupId>, LabelsId), usize>::new();
+    let mut distinct: Vec<Work> = Vec::new();
+    for work in work {
+        let at = *index
+            .entry((work.process, work.group, work.labels))
+            .or_insert(distinct.len());
+        match distinct.get_mut(at) {
+            None => distinct.push(work),
+            Some(merged) => {
+                merged.units += work.units;
+                merged.pieces.merge(&work.pieces);
+                merged.windows = merge_windows(&merged.windows, &work.windows);
             }
         }
     }
@@ -305,6 +337,7 @@ mod tests {
                 stack,
                 state: State::Waiting,
                 waker,
+                labels: LabelsId(0),
                 stats,
                 open_episodes: 1,
                 windows: vec![(0, ns)],

@@ -12,7 +12,7 @@ use std::time::Duration;
 use asyncprof_core::aggregate::{Aggregator, RawProfile};
 use asyncprof_core::clock::{TickRate, simultaneous_reading};
 use asyncprof_core::event::{Event, Found, Kind};
-use asyncprof_core::process_info::{ProcessInfo, Tap};
+use asyncprof_core::process_info::ProcessInfo;
 use asyncprof_core::profile::State as TaskState;
 use asyncprof_core::region::Region;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
@@ -255,7 +255,7 @@ impl State {
                 tapped_processes: self
                     .processes
                     .iter()
-                    .filter(|info| matches!(info.tap, Tap::Tokio { .. }))
+                    .filter(|info| info.tap.writes_events())
                     .count(),
             };
             // Nobody waiting for the answer any more is nothing of note.
@@ -440,7 +440,7 @@ impl State {
         // A process that becomes another program may get a lower slot for it than it had.
         found.sort_by_key(|(_, info)| info.started_ticks);
         for (slot, info) in found {
-            if !matches!(info.tap, Tap::Tokio { .. }) {
+            if !info.tap.writes_events() {
                 // No events will come from it; a script may start more of them than there are slots.
                 self.region.release_process(slot);
                 self.processes.push(info);

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -37,6 +38,15 @@ impl Drop for Folder {
 pub fn asyncprof(folder: &Folder) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_asyncprof"));
     command.current_dir(folder.path()).env_remove("RUST_BACKTRACE");
+    // A shell starts what runs in the background with interrupts ignored, and the tests may run there.
+    //
+    // SAFETY: `signal` may be called between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            libc::signal(libc::SIGINT, libc::SIG_DFL);
+            Ok(())
+        })
+    };
     command
 }
 

@@ -61,8 +61,7 @@ pub(super) unsafe extern "C-unwind" fn clone_tap(data: u64, sp: u64, bp: u64, n:
             WakerKind::Relay => (tag == 0).then_some(Kind::RelayAwait),
         };
         if let Some(kind) = await_kind {
-            thread.registrations = thread.registrations.wrapping_add(1);
-            tag = thread.registrations % table.tag_mask + 1;
+            tag = thread.next_tag(table.tag_mask);
             let stack = thread.stack(Entry { sp, bp });
             thread.write(kind, bare, tag as u16, stack);
         }
@@ -88,6 +87,17 @@ fn is_copy(table: &WakerTable, vtable: u64) -> bool {
     let clone = unsafe { *(vtable as *const u64) };
     let other = waker_entries::table_of_clone(clone).and_then(|n| WAKER_TABLES.get(n)?.get());
     other.is_some_and(|other| other.kind == table.kind && other.clone as usize == table.clone as usize)
+}
+
+/// Whether wakers of this table are those of root tasks.
+///
+/// # Safety
+/// `vtable` is the address of a waker's table.
+pub(crate) unsafe fn is_root_waker(vtable: u64) -> bool {
+    // SAFETY: its first word is what it clones by.
+    let clone = unsafe { *(vtable as *const u64) };
+    let table = waker_entries::table_of_clone(clone).and_then(|n| WAKER_TABLES.get(n)?.get());
+    table.is_some_and(|table| table.kind == WakerKind::Root)
 }
 
 /// Notes a wake-up, then calls the original on the bare pointer.

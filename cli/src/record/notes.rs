@@ -23,7 +23,7 @@ pub(super) fn notes(recorded: &Recorded, processes_lost: u64, target: &Target) -
     let mut without = BTreeMap::<&str, u64>::new();
     for info in &recorded.processes {
         match &info.tap {
-            Tap::Tokio { .. } => {}
+            Tap::Tokio { .. } | Tap::Library => {}
             Tap::NoRuntime => *without.entry(&info.executable).or_default() += 1,
             Tap::Refused { reason } => refused
                 .entry((&info.executable, reason))
@@ -31,10 +31,7 @@ pub(super) fn notes(recorded: &Recorded, processes_lost: u64, target: &Target) -
                 .push(info.pid),
         }
     }
-    let is_anything_tapped = recorded
-        .processes
-        .iter()
-        .any(|info| matches!(info.tap, Tap::Tokio { .. }));
+    let is_anything_tapped = recorded.processes.iter().any(|info| info.tap.writes_events());
     if refused.is_empty() && !is_anything_tapped {
         return vec![no_tokio(&without)];
     }

@@ -74,15 +74,16 @@ pub(super) fn record_until(request: &Request, signals: &Signals) -> Result<u8> {
         .and_then(|words| words.parse().ok());
     let (region, file) = Region::create(token, ClockSource::detect(), ring_words).context("cannot record")?;
     let region = Arc::new(region);
-    let mut environment = Vec::new();
+    let own_file = format!("/proc/{}/fd/{}:{token:x}", std::process::id(), file.as_raw_fd());
+    // Programs into which nothing can be preloaded may have the agent linked.
+    let mut environment = vec![(REGION_VARIABLE, own_file.into())];
     if !target.preload_is_unsafe {
         let agent = agent_file::install()?;
         let preload = agent_file::preload(&agent, std::env::var_os("LD_PRELOAD").as_deref());
-        let own_file = format!("/proc/{}/fd/{}:{token:x}", std::process::id(), file.as_raw_fd());
-        environment.extend([("LD_PRELOAD", preload), (REGION_VARIABLE, own_file.into())]);
-        if request.allow_unknown_tokio {
-            environment.push((ALLOW_UNKNOWN_TOKIO_VARIABLE, "1".into()));
-        }
+        environment.push(("LD_PRELOAD", preload));
+    }
+    if request.allow_unknown_tokio {
+        environment.push((ALLOW_UNKNOWN_TOKIO_VARIABLE, "1".into()));
     }
 
     let settings = Settings {

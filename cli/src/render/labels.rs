@@ -41,6 +41,8 @@ fn library(name: &str) -> String {
     let owner = crate_of(name);
     let is_whole = name == short || name.strip_suffix("::poll") == Some(short);
     match name.strip_prefix(owner) {
+        // A Python package's parts are mostly one function deep.
+        Some(path) if path.starts_with('.') => short.to_owned(),
         Some(path) if !is_whole && !owner.is_empty() => {
             let between = if path
                 .strip_prefix("::")

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::delays::{Delays, PastPolls};
+use super::labels::RawLabelsId;
 use super::lives::Spawn;
 use super::losses::Losses;
 use super::raw::{Counts, RawGroupId, RawProfile, RawStack, TableId};
@@ -13,7 +14,7 @@ use super::rows::{MAX_NS, RawWaker, RawWakerId};
 use super::tally::{GroupKey, Tally};
 use super::task::{Found, Task, Wake};
 use super::threads::{Polling, Thread};
-use crate::event::{Event, Kind, Outcome};
+use crate::event::{Event, Kind, LABEL_REMOVED, Outcome};
 use crate::profile::State;
 
 /// (process, address).
@@ -31,6 +32,8 @@ pub struct Aggregator {
     /// By process.
     pub(super) losses: HashMap<u32, Losses>,
     pub(super) delays: Delays,
+    /// When labelled tasks began the piece of work that they are at.
+    pub(super) pieces: HashMap<Key, u64>,
     pub(super) table_stacks: HashMap<(u32, TableId), RawStack>,
     pub(super) nested_tables: Vec<((u32, TableId), RawStack)>,
     /// When this part of the recording began.
@@ -99,11 +102,7 @@ impl Aggregator {
         match event.kind {
             Kind::ThreadStart => self.thread_start(ring, at_ns, process_of(event.aux)),
             Kind::Gap => self.gap(ring, at_ns, event.value),
-            Kind::Spawn => {
-                let spawner = self.threads[ring].polling.last();
-                let parent = spawner.map(|polling| polling.group.group);
-                self.spawn(key, at_ns, stack, parent);
-            }
+            Kind::Spawn => self.spawn(ring, key, at_ns, event.value),
             // Given to `sample`, by who knows what it stands for.
             Kind::Sample => {}
             Kind::TableSeen => self.table_seen(ring, event.aux, RawStack::new(process, stack)),
@@ -137,6 +136,7 @@ impl Aggregator {
                 {
                     former.left(tally);
                 }
+                let labels = self.threads[ring].labels;
                 let root = self.roots.entry(key).or_insert_with(|| {
                     let group = tally.enter_group(GroupKey::Roots {
                         process,
@@ -144,7 +144,7 @@ impl Aggregator {
                     });
                     #[cfg(test)]
                     tally.rows.probe.begun(group, at_ns);
-                    Root::first_seen(group, ring, at_ns)
+                    Root::first_seen(group, ring, labels, at_ns)
                 });
                 let tag = event.aux;
                 root.face(&mut self.tally, self.losses.get(&process), at_ns);
@@ -166,6 +166,11 @@ impl Aggregator {
                 self.threads[ring].waking.push(outer, used);
             }
             Kind::RelayDrop => self.relays.dropped(key, event.aux),
+            Kind::Work => self.worked(ring, at_ns, event.subject),
+            Kind::Label => {
+                let value = (event.aux != LABEL_REMOVED).then_some(event.value as u32);
+                self.labelled(ring, at_ns, event.subject as u32, value);
+            }
             Kind::RootEnd => {
                 if let Some(mut root) = self.roots.remove(&key) {
                     root.face(&mut self.tally, self.losses.get(&process), at_ns);
@@ -196,6 +201,7 @@ impl Aggregator {
             root.end(&mut self.tally, at_ns, true);
         }
         self.spawns.retain(|key, _| key.0 != process);
+        self.pieces.retain(|key, _| key.0 != process);
     }
 
     /// The recording ends: what is still open is counted up to now.
@@ -211,6 +217,11 @@ impl Aggregator {
         let open_waits = self.tally.open_waits();
         let (mut rows, wakers) = self.tally.rows.finish();
         rows.extend(self.tally.running.finish());
+        let (label_sets, labels_lost) = self.tally.labels.finish();
+        let counts = Counts {
+            labels_lost,
+            ..self.tally.counts
+        };
         RawProfile {
             rows,
             wakers,
@@ -220,7 +231,9 @@ impl Aggregator {
             delays: self.delays.finish(),
             table_stacks: self.table_stacks,
             nested_tables: self.nested_tables,
-            counts: self.tally.counts,
+            label_sets,
+            work: self.tally.work.finish(),
+            counts,
             begun_ns: self.begun_ns,
         }
     }
@@ -245,6 +258,8 @@ impl Aggregator {
         let thread = &mut self.threads[ring];
         thread.process = process;
         thread.root = None;
+        thread.labels = RawLabelsId::default();
+        thread.begun_ns = None;
         thread.waking.clear();
         thread.past = PastPolls::default();
     }

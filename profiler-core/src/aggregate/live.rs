@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 
 use super::aggregator::Aggregator;
+use super::labels::RawLabelsId;
 use super::raw::{RawGroupId, RawProfile, RawStack};
 use super::rows::{Episode, RawWakerId, Rows};
 use crate::profile::State;
@@ -51,6 +52,7 @@ impl Aggregator {
                 stack: task.stack,
                 state: task.state,
                 waker: RawWakerId::default(),
+                labels: RawLabelsId::default(),
                 start_ns: now_ns.saturating_sub(task.in_state_ns),
                 end_ns: now_ns,
                 open: true,
@@ -66,6 +68,8 @@ impl Aggregator {
             delays: Vec::new(),
             table_stacks: self.table_stacks.clone(),
             nested_tables: self.nested_tables.clone(),
+            label_sets: vec![Vec::new()],
+            work: Vec::new(),
             counts: self.tally.counts,
             begun_ns: 0,
         };

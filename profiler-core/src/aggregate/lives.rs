@@ -2,6 +2,7 @@
 
 use super::aggregator::{Aggregator, Key};
 use super::delays::{Deed, Victim};
+use super::labels::RawLabelsId;
 use super::raw::TableId;
 use super::tally::GroupKey;
 use super::task::Task;
@@ -18,6 +19,9 @@ pub(super) struct Spawn {
     stack: u32,
     /// Number of the group of the task that spawned it.
     parent: Option<u32>,
+    labels: RawLabelsId,
+    /// Number of the name that the program gave it, or 0.
+    name: u32,
     /// Events of a poll were seen, though not its start.
     polled: bool,
 }
@@ -33,16 +37,20 @@ impl Spawn {
 const MAX_PENDING_SPAWNS: usize = 1 << 20;
 
 impl Aggregator {
-    pub(super) fn spawn(&mut self, key: Key, at_ns: u64, stack: u32, parent: Option<u32>) {
+    /// By what this ring's thread is polling.
+    pub(super) fn spawn(&mut self, ring: usize, key: Key, at_ns: u64, value: u64) {
         // Memory is given out anew: whoever lived there is gone, even if that was not seen.
         self.end(key, at_ns, Outcome::Freed);
         if self.spawns.len() >= MAX_PENDING_SPAWNS {
             self.spawns.clear();
         }
+        let spawner = self.threads[ring].polling.last();
         let spawn = Spawn {
             at_ns,
-            stack,
-            parent,
+            stack: value as u32,
+            name: (value >> 32) as u32,
+            parent: spawner.map(|polling| polling.group.group),
+            labels: self.labels_on(ring),
             polled: false,
         };
         self.spawns.insert(key, spawn);
@@ -63,13 +71,15 @@ impl Aggregator {
                 table: Some(table),
                 spawn_stack: spawn.map_or(0, |spawn| spawn.stack),
                 parent: spawn.and_then(|spawn| spawn.parent),
+                name: spawn.map_or(0, |spawn| spawn.name),
             });
             let begun_ns = spawn.map_or(at_ns, |spawn| spawn.at_ns.min(at_ns));
             #[cfg(test)]
             tally.rows.probe.begun(group, begun_ns);
+            let labels = spawn.map_or(RawLabelsId::default(), |spawn| spawn.labels);
             match spawn {
-                Some(Spawn { polled: false, .. }) => Task::spawned(group, id, begun_ns),
-                _ => Task::unknown_since(group, id, begun_ns),
+                Some(Spawn { polled: false, .. }) => Task::spawned(group, id, labels, begun_ns),
+                _ => Task::unknown_since(group, id, labels, begun_ns),
             }
         });
         task.face(tally, losses, at_ns);
@@ -158,14 +168,15 @@ impl Aggregator {
             table: None,
             spawn_stack: spawn.stack,
             parent: spawn.parent,
+            name: spawn.name,
         });
         let begun_ns = spawn.at_ns.min(at_ns);
         #[cfg(test)]
         self.tally.rows.probe.begun(group, begun_ns);
         let task = if spawn.polled {
-            Task::unknown_since(group, 0, begun_ns)
+            Task::unknown_since(group, 0, spawn.labels, begun_ns)
         } else {
-            Task::spawned(group, 0, begun_ns)
+            Task::spawned(group, 0, spawn.labels, begun_ns)
         };
         self.tasks.insert(key, task);
     }
@@ -174,6 +185,7 @@ impl Aggregator {
         let Some(mut task) = self.tasks.remove(&key) else {
             return;
         };
+        self.pieces.remove(&key);
         task.face(&mut self.tally, self.losses.get(&key.0), at_ns);
         // Freed while it is being polled: the end of that poll, still to be told, says how the task ended.
         if let Some(ring) = task.running_on()

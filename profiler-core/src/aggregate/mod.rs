@@ -4,6 +4,7 @@
 
 mod aggregator;
 mod delays;
+mod labels;
 mod live;
 mod lives;
 mod losses;
@@ -19,10 +20,14 @@ mod task;
 #[cfg(test)]
 mod tests;
 mod threads;
+mod told;
+mod work;
 
 pub use aggregator::Aggregator;
+pub use labels::{RawLabel, RawLabelsId};
 pub use live::RawLiveTask;
 pub use raw::{
     Counts, RawDelay, RawGroup, RawGroupId, RawLongPoll, RawOpenWait, RawProfile, RawStack, TableId,
 };
 pub use rows::{RawRow, RawWaker, RawWakerId, WINDOW_NS};
+pub use work::RawWork;

@@ -42,6 +42,7 @@ impl Tally {
     fn begin_anew(&mut self) {
         self.rows.begin_anew();
         self.running.begin_anew();
+        self.work.begin_anew();
         self.counts = Default::default();
         self.forget_places();
         for group in &mut self.groups {

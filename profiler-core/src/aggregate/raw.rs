@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
+use super::labels::RawLabel;
 use super::rows::{RawRow, RawWaker};
+use super::work::RawWork;
 use crate::profile::{State, Stats};
 
 /// A task table of a process: its index in [`Tap::Tokio`](crate::process_info::Tap).
@@ -43,6 +45,8 @@ pub struct RawGroup {
     pub spawn_stack: RawStack,
     /// The group of the task that was being polled where the spawn was, if any: one with a lower number.
     pub parent: Option<RawGroupId>,
+    /// Number of the name that the program gave its tasks, or 0.
+    pub name: u32,
     pub polls: Stats,
     pub tasks: u64,
     pub completed: u64,
@@ -95,6 +99,8 @@ pub struct Counts {
     /// Waits that could not be given to one registration.
     pub waits_split: u64,
     pub samples: u64,
+    /// Labels beyond those that are told apart.
+    pub labels_lost: u64,
 }
 
 /// Everything that aggregation knows at the end, before names.
@@ -113,6 +119,9 @@ pub struct RawProfile {
     pub table_stacks: HashMap<(u32, TableId), RawStack>,
     /// Tables in whose polls other tables were first polled, with the stack that did it: runtimes' workers.
     pub nested_tables: Vec<((u32, TableId), RawStack)>,
+    /// Sets of labels, by number.
+    pub label_sets: Vec<Vec<RawLabel>>,
+    pub work: Vec<RawWork>,
     pub counts: Counts,
     /// Times are counted from the recording's start, and this is when the part began that is told of.
     pub begun_ns: u64,

@@ -4,6 +4,7 @@
 //! instant between giving out its last waker and really returning is thereby counted as waiting. After a
 //! [loss](super::losses) it is lost until it gives out a waker again.
 
+use super::labels::RawLabelsId;
 use super::losses::Losses;
 use super::raw::{RawGroupId, RawStack};
 use super::registrations::{Place, Registration, Registrations, split};
@@ -28,27 +29,29 @@ pub(super) struct Root {
     ring: usize,
     /// The wakers given out since the last wake-up.
     registrations: Registrations,
+    labels: RawLabelsId,
 }
 
 impl Root {
     /// Seen for the first time, when it gives out a waker.
-    pub(super) fn first_seen(group: RawGroupId, ring: usize, at_ns: u64) -> Root {
+    pub(super) fn first_seen(group: RawGroupId, ring: usize, labels: RawLabelsId, at_ns: u64) -> Root {
         Root {
             group,
             now: Now::Running,
             since_ns: at_ns,
             ring,
             registrations: Registrations::default(),
+            labels,
         }
+    }
+
+    pub(super) fn group(&self) -> RawGroupId {
+        self.group
     }
 
     /// Whether its thread is that of the ring.
     pub(super) fn is_on(&self, ring: usize) -> bool {
         self.ring == ring
-    }
-
-    pub(super) fn group(&self) -> RawGroupId {
-        self.group
     }
 
     pub(super) fn since_ns(&self) -> u64 {
@@ -111,6 +114,19 @@ impl Root {
         }
     }
 
+    /// It carries other labels from here on.
+    pub(super) fn relabel(&mut self, tally: &mut Tally, at_ns: u64, labels: RawLabelsId) {
+        // It does so itself: what counts as waiting since it last gave out a waker was running up to here.
+        let state = match self.now {
+            Now::Running | Now::Waiting => State::Running,
+            Now::Lost => State::Lost,
+        };
+        if labels != self.labels {
+            self.charge(tally, state, 0, RawWakerId::default(), at_ns, false);
+        }
+        self.labels = labels;
+    }
+
     /// As for tasks.
     pub(super) fn still_at(&mut self, branches: Registrations) {
         if self.now == Now::Waiting && matches!(self.registrations.place_of(0), Place::Stack(_)) {
@@ -171,6 +187,7 @@ impl Root {
                 stack: RawStack::new(self.group.process, stack),
                 state,
                 waker,
+                labels: self.labels,
                 start_ns: self.since_ns,
                 end_ns,
                 open,

@@ -1,7 +1,8 @@
-//! The aggregate itself: a row per (group, stack, state, waker), each with its totals per time window.
+//! The aggregate itself: a row per (group, stack, state, waker, labels), each with its totals per time window.
 
 use std::collections::HashMap;
 
+use super::labels::RawLabelsId;
 use super::raw::{RawGroupId, RawStack};
 use crate::profile::{State, Stats};
 
@@ -34,6 +35,7 @@ pub struct RawRow {
     pub stack: RawStack,
     pub state: State,
     pub waker: RawWakerId,
+    pub labels: RawLabelsId,
     pub stats: Stats,
     /// Episodes not seen to end: cut off by the end of the recording, or by a loss of events.
     pub open_episodes: u64,
@@ -53,6 +55,7 @@ struct Key {
     stack: RawStack,
     state: State,
     waker: RawWakerId,
+    labels: RawLabelsId,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -99,6 +102,7 @@ pub(super) struct Episode {
     pub(super) stack: RawStack,
     pub(super) state: State,
     pub(super) waker: RawWakerId,
+    pub(super) labels: RawLabelsId,
     pub(super) start_ns: u64,
     pub(super) end_ns: u64,
     /// Not seen to end: cut off by the end of the recording, or by a loss of events.
@@ -114,6 +118,7 @@ impl Rows {
             stack,
             state,
             waker,
+            labels,
             ..
         } = episode;
         let next = self.rows.len() as u32;
@@ -122,6 +127,7 @@ impl Rows {
             stack,
             state,
             waker,
+            labels,
         };
         let at = *self.index.entry(key).or_insert(next);
         if at == next {
@@ -159,6 +165,7 @@ impl Rows {
             stack: key.stack,
             state: key.state,
             waker: key.waker,
+            labels: key.labels,
             stats: row.stats,
             open_episodes: row.open_episodes,
             windows: row.windows,

@@ -2,11 +2,12 @@
 //!
 //! A poll that is long enough to be hit for certain is split by its own samples, exactly to its length. Of shorter
 //! polls only some are hit, longer ones more often: those of a group are taken together, and their samples split
-//! the sum. Samples that stand for far less time than there is (a thread that did not answer) stand for no more
+//! the sum (those with other labels by themselves). Samples that stand for far less time than there is (a thread that did not answer) stand for no more
 //! than themselves; the rest stays running, unsplit.
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::labels::RawLabelsId;
 use super::raw::{RawGroupId, RawStack};
 use super::rows::{Episode, RawRow, RawWakerId, Rows, Windows};
 use crate::profile::{State, Stats};
@@ -31,8 +32,8 @@ struct Run {
 #[derive(Clone, Debug, Default)]
 pub(super) struct PollSamples {
     runs: Vec<Run>,
-    /// Up to where the poll has been charged; 0: not at all.
-    charged_ns: u64,
+    /// The poll was so long that it has been charged in part.
+    is_part: bool,
     /// Weights of what has been charged.
     charged: BTreeMap<(State, u32), u64>,
 }
@@ -51,14 +52,14 @@ impl PollSamples {
         self.runs.len() >= MAX_RUNS
     }
 
-    /// Where the part of the poll begins that is not charged, if it has been charged in part.
-    pub(super) fn charged_ns(&self) -> Option<u64> {
-        (self.charged_ns != 0).then_some(self.charged_ns)
+    /// Whether the poll was so long that it has been charged in part.
+    pub(super) fn is_part(&self) -> bool {
+        self.is_part
     }
 
-    /// The poll has been charged up to there.
-    pub(super) fn charged_until(&mut self, at_ns: u64) {
-        self.charged_ns = at_ns;
+    /// The poll has been charged up to here, because it is so long or for another reason.
+    pub(super) fn charged(&mut self, is_long: bool) {
+        self.is_part |= is_long;
         for run in self.runs.drain(..) {
             *self.charged.entry((run.state, run.stack)).or_default() += run.weight_ns;
         }
@@ -83,6 +84,7 @@ impl PollSamples {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stretch {
     pub(super) group: RawGroupId,
+    pub(super) labels: RawLabelsId,
     pub(super) start_ns: u64,
     pub(super) end_ns: u64,
     /// Not seen to end.
@@ -91,7 +93,7 @@ pub(super) struct Stretch {
     pub(super) is_part: bool,
 }
 
-/// Short polls of one group.
+/// Short polls of one group with the same labels.
 #[derive(Clone, Debug, Default)]
 struct Pool {
     stats: Stats,
@@ -111,7 +113,7 @@ pub(super) struct Running {
     period_ns: u64,
     /// Of the running polls that have any.
     samples: HashMap<PollKey, PollSamples>,
-    pools: HashMap<RawGroupId, Pool>,
+    pools: HashMap<(RawGroupId, RawLabelsId), Pool>,
 }
 
 impl Running {
@@ -143,7 +145,7 @@ impl Running {
         let length_ns = stretch.end_ns - stretch.start_ns;
         let is_short = !stretch.is_part && length_ns < self.period_ns.saturating_mul(CERTAIN_PERIODS);
         if is_short {
-            let pool = self.pools.entry(stretch.group).or_default();
+            let pool = self.pools.entry((stretch.group, stretch.labels)).or_default();
             #[cfg(test)]
             rows.probe
                 .episodes
@@ -177,7 +179,9 @@ impl Running {
 
     /// What short polls add to the rows.
     pub(super) fn finish(self) -> impl Iterator<Item = RawRow> {
-        self.pools.into_iter().flat_map(|(group, pool)| pool.rows(group))
+        self.pools
+            .into_iter()
+            .flat_map(|((group, labels), pool)| pool.rows(group, labels))
     }
 }
 
@@ -188,6 +192,7 @@ impl Stretch {
             stack: RawStack::new(self.group.process, stack),
             state,
             waker: RawWakerId::default(),
+            labels: self.labels,
             start_ns: range.start,
             end_ns: range.end,
             open: self.open && range.end == self.end_ns,
@@ -196,12 +201,13 @@ impl Stretch {
 }
 
 impl Pool {
-    fn rows(self, group: RawGroupId) -> Vec<RawRow> {
+    fn rows(self, group: RawGroupId, labels: RawLabelsId) -> Vec<RawRow> {
         let row = |state, stack, stats, open_episodes, windows| RawRow {
             group,
             stack: RawStack::new(group.process, stack),
             state,
             waker: RawWakerId::default(),
+            labels,
             stats,
             open_episodes,
             windows,
@@ -293,6 +299,7 @@ mod tests {
             }
             let stretch = Stretch {
                 group: GROUP,
+                labels: RawLabelsId::default(),
                 start_ns: at_ns,
                 end_ns: at_ns + length_ns,
                 open: false,

@@ -4,9 +4,11 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 
+use super::labels::LabelSets;
 use super::raw::{Counts, RawGroup, RawGroupId, RawLongPoll, RawOpenWait, RawStack, TableId};
 use super::rows::Rows;
 use super::samples::Running;
+use super::work::Work;
 use crate::event::Outcome;
 use crate::profile::{LONGEST_POLLS, OLDEST_WAITS};
 
@@ -18,6 +20,8 @@ pub(super) enum GroupKey {
         spawn_stack: u32,
         /// Number of the group of the task that spawned it.
         parent: Option<u32>,
+        /// Number of the name that the program gave it, or 0.
+        name: u32,
     },
     /// Root tasks whose first await has this stack.
     Roots { process: u32, first_stack: u32 },
@@ -30,6 +34,8 @@ const MAX_GROUPS_BY_PARENT: usize = 1 << 14;
 pub(super) struct Tally {
     pub(super) rows: Rows,
     pub(super) running: Running,
+    pub(super) labels: LabelSets,
+    pub(super) work: Work,
     pub(super) counts: Counts,
     pub(super) groups: Vec<RawGroup>,
     group_index: HashMap<GroupKey, RawGroupId>,
@@ -60,14 +66,15 @@ impl Tally {
 
     /// A new group, or a known one that the key means, too: parents must not make groups without end.
     fn find_group(&mut self, key: GroupKey) -> RawGroupId {
-        let (process, table, number, parent) = match key {
+        let (process, table, number, parent, name) = match key {
             GroupKey::Tasks {
                 process,
                 table,
                 spawn_stack,
                 parent,
-            } => (process, table, spawn_stack, parent),
-            GroupKey::Roots { process, .. } => (process, None, 0, None),
+                name,
+            } => (process, table, spawn_stack, parent, name),
+            GroupKey::Roots { process, .. } => (process, None, 0, None, 0),
         };
         let spawn_stack = RawStack::new(process, number);
         let parent = parent.map(|group| RawGroupId { process, group });
@@ -75,7 +82,7 @@ impl Tally {
         let mut above = std::iter::successors(parent, |id| self.groups[id.group as usize].parent);
         let is_same = |id: &RawGroupId| {
             let group = &self.groups[id.group as usize];
-            !group.is_root && (group.table, group.spawn_stack) == (table, spawn_stack)
+            !group.is_root && (group.table, group.spawn_stack, group.name) == (table, spawn_stack, name)
         };
         if let Some(recursive) = above.find(is_same) {
             return recursive;
@@ -86,6 +93,7 @@ impl Tally {
                 table,
                 spawn_stack: number,
                 parent: None,
+                name,
             });
         }
         let group = self.groups.len() as u32;
@@ -95,6 +103,7 @@ impl Tally {
             is_root: matches!(key, GroupKey::Roots { .. }),
             spawn_stack,
             parent,
+            name,
             ..RawGroup::default()
         });
         RawGroupId { process, group }

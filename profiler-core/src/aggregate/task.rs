@@ -20,12 +20,13 @@
 //!   the task is lost until its next poll begins.
 
 use super::delays::Deed;
+use super::labels::RawLabelsId;
 use super::losses::Losses;
 use super::raw::{RawGroupId, RawLongPoll, RawStack};
 use super::registrations::{Place, Registration, Registrations, split};
 use super::relays::Owner;
 use super::rows::{Episode, RawWakerId};
-use super::samples::{PollKey, Stretch};
+use super::samples::{PollKey, PollSamples, Stretch};
 use super::tally::Tally;
 use crate::profile::State;
 
@@ -74,19 +75,21 @@ pub(super) struct Task {
     pub(super) group: RawGroupId,
     /// The runtime's id; 0 if it has none.
     pub(super) id: u64,
-    /// When this state began.
+    /// Up to when its time is charged: when this state began, or the part of the poll that is not charged yet.
     since_ns: u64,
-    /// When all was last known of it: losses that were over by then do not matter.
+    /// When all was last known of it: losses that were over by then do not matter. Of a running task, when the poll
+    /// began.
     known_ns: u64,
     now: Now,
     registrations: Registrations,
+    pub(super) labels: RawLabelsId,
     /// Whether the running poll has registered anything.
     registered: bool,
 }
 
 impl Task {
     /// A task that is scheduled since its spawn.
-    pub(super) fn spawned(group: RawGroupId, id: u64, at_ns: u64) -> Task {
+    pub(super) fn spawned(group: RawGroupId, id: u64, labels: RawLabelsId, at_ns: u64) -> Task {
         Task {
             group,
             id,
@@ -94,15 +97,16 @@ impl Task {
             known_ns: at_ns,
             now: Now::Scheduled(Cause::default()),
             registrations: Registrations::default(),
+            labels,
             registered: false,
         }
     }
 
     /// A task of which nothing is known but when it began.
-    pub(super) fn unknown_since(group: RawGroupId, id: u64, at_ns: u64) -> Task {
+    pub(super) fn unknown_since(group: RawGroupId, id: u64, labels: RawLabelsId, at_ns: u64) -> Task {
         Task {
             now: Now::Lost,
-            ..Task::spawned(group, id, at_ns)
+            ..Task::spawned(group, id, labels, at_ns)
         }
     }
 
@@ -229,17 +233,40 @@ impl Task {
         tally.counts.samples += 1;
         let samples = tally.running.samples(self.poll_key());
         if samples.add(found.state, found.stack, found.weight_ns) && at_ns > self.since_ns {
-            let mut samples = std::mem::take(samples);
-            let stretch = Stretch {
-                group: self.group,
-                start_ns: samples.charged_ns().unwrap_or(self.since_ns).min(at_ns),
-                end_ns: at_ns,
-                open: false,
-                is_part: true,
-            };
-            tally.running.charge(&mut tally.rows, stretch, Some(&samples));
-            samples.charged_until(at_ns);
-            *tally.running.samples(self.poll_key()) = samples;
+            self.charge_part(tally, at_ns, true);
+        }
+    }
+
+    /// It carries other labels from here on.
+    pub(super) fn relabel(&mut self, tally: &mut Tally, at_ns: u64, labels: RawLabelsId) {
+        if labels != self.labels && matches!(self.now, Now::Running { .. }) {
+            self.charge_part(tally, at_ns, false);
+        }
+        self.labels = labels;
+    }
+
+    /// Charges the running poll up to here; it goes on.
+    fn charge_part(&mut self, tally: &mut Tally, at_ns: u64, is_long: bool) {
+        let mut samples = tally.running.take_samples(self.poll_key());
+        let is_part = is_long || samples.as_ref().is_some_and(PollSamples::is_part);
+        let stretch = self.stretch(at_ns, false, is_part);
+        tally.running.charge(&mut tally.rows, stretch, samples.as_ref());
+        self.since_ns = stretch.end_ns;
+        if let Some(samples) = &mut samples {
+            samples.charged(is_long);
+            *tally.running.samples(self.poll_key()) = std::mem::take(samples);
+        }
+    }
+
+    /// What is not charged yet of the running poll.
+    fn stretch(&self, at_ns: u64, open: bool, is_part: bool) -> Stretch {
+        Stretch {
+            group: self.group,
+            labels: self.labels,
+            start_ns: self.since_ns,
+            end_ns: at_ns.max(self.since_ns),
+            open,
+            is_part,
         }
     }
 
@@ -299,8 +326,8 @@ impl Task {
 
     fn end_of_poll(&mut self, tally: &mut Tally, at_ns: u64) {
         tally.polled(RawLongPoll {
-            duration_ns: at_ns.saturating_sub(self.since_ns),
-            started_ns: self.since_ns,
+            duration_ns: at_ns.saturating_sub(self.known_ns),
+            started_ns: self.known_ns,
             group: self.group,
             stack: self.registrations.first_stack(),
             busy: tally.running.heaviest(self.poll_key()),
@@ -322,23 +349,16 @@ impl Task {
 
     /// Tells the running poll from all others that run now.
     fn poll_key(&self) -> PollKey {
-        (self.running_on().unwrap_or(usize::MAX), self.since_ns)
+        (self.running_on().unwrap_or(usize::MAX), self.known_ns)
     }
 
     fn charge_poll(&mut self, tally: &mut Tally, at_ns: u64, open: bool) {
-        let end_ns = at_ns.max(self.since_ns);
         let samples = tally.running.take_samples(self.poll_key());
-        let charged_ns = samples.as_ref().and_then(|samples| samples.charged_ns());
-        let stretch = Stretch {
-            group: self.group,
-            start_ns: charged_ns.unwrap_or(self.since_ns).min(end_ns),
-            end_ns,
-            open,
-            is_part: charged_ns.is_some(),
-        };
+        let is_part = samples.as_ref().is_some_and(PollSamples::is_part);
+        let stretch = self.stretch(at_ns, open, is_part);
         tally.running.charge(&mut tally.rows, stretch, samples.as_ref());
-        tally.poll_of(self.group, end_ns - self.since_ns);
-        self.since_ns = end_ns;
+        tally.poll_of(self.group, stretch.end_ns - self.known_ns);
+        self.since_ns = stretch.end_ns;
     }
 
     /// Gives the wait to the registration that ended it, and returns its stack; 0 if it had to be split.
@@ -369,6 +389,7 @@ impl Task {
             stack: RawStack::new(self.group.process, cause.stack),
             state,
             waker: cause.waker,
+            labels: self.labels,
             start_ns: self.since_ns,
             end_ns,
             open,

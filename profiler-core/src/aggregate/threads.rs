@@ -1,6 +1,7 @@
 //! What each ring's thread is doing, as its own events tell.
 
 use super::delays::{Deed, PastPoll, PastPolls};
+use super::labels::RawLabelsId;
 use super::raw::RawGroupId;
 use super::relays::Chain;
 
@@ -28,6 +29,10 @@ pub(super) struct Thread {
     pub(super) past: PastPolls,
     /// The root task that last gave out a waker here.
     pub(super) root: Option<u64>,
+    /// The labels of what runs here outside of all polls: of its root task, and of what is spawned there.
+    pub(super) labels: RawLabelsId,
+    /// When it last began a piece of work outside of all polls.
+    pub(super) begun_ns: Option<u64>,
     /// The relays that it is waking through.
     pub(super) waking: Chain,
 }

@@ -19,12 +19,22 @@ struct Sizes {
     stacks: u32,
     groups: u32,
     wakers: u32,
+    label_sets: u32,
 }
 
 pub(crate) fn profile() -> impl Strategy<Value = Profile> {
-    (1..3u32, 1..4u32, 1..6u32, 1..8u32, 1..8u32, 1..5u32, 1..5u32)
+    (
+        1..3u32,
+        1..4u32,
+        1..6u32,
+        1..8u32,
+        1..8u32,
+        1..5u32,
+        1..5u32,
+        1..4u32,
+    )
         .prop_map(
-            |(processes, modules, strings, frames, stacks, groups, wakers)| Sizes {
+            |(processes, modules, strings, frames, stacks, groups, wakers, label_sets)| Sizes {
                 processes,
                 modules,
                 strings,
@@ -32,6 +42,7 @@ pub(crate) fn profile() -> impl Strategy<Value = Profile> {
                 stacks,
                 groups,
                 wakers,
+                label_sets,
             },
         )
         .prop_flat_map(tables)
@@ -60,11 +71,13 @@ fn tables(sizes: Sizes) -> impl Strategy<Value = Profile> {
         vec(long_poll(sizes), 0..4),
         vec(open_wait(sizes), 0..4),
         vec(delay(sizes), 0..4),
+        vec(vec(label(sizes), 0..3), exactly(sizes.label_sets - 1)),
+        vec(work(sizes), 0..4),
     );
     (described, named, measured).prop_map(|(described, named, measured)| {
         let (meta, quality, processes, modules) = described;
         let (strings, frames, stacks) = named;
-        let (groups, wakers, rows, longest_polls, open_waits, delays) = measured;
+        let (groups, wakers, rows, longest_polls, open_waits, delays, label_sets, work) = measured;
         let mut profile = Profile {
             meta,
             quality,
@@ -76,6 +89,7 @@ fn tables(sizes: Sizes) -> impl Strategy<Value = Profile> {
             longest_polls,
             open_waits,
             delays,
+            work,
             ..Profile::empty()
         };
         for (at, group) in profile.groups.iter_mut().enumerate() {
@@ -84,6 +98,7 @@ fn tables(sizes: Sizes) -> impl Strategy<Value = Profile> {
         profile.strings.extend(strings);
         profile.stacks.extend(stacks);
         profile.wakers.extend(wakers);
+        profile.label_sets.extend(label_sets);
         profile
     })
 }
@@ -104,7 +119,7 @@ fn meta() -> impl Strategy<Value = Meta> {
 
 fn quality() -> impl Strategy<Value = Quality> {
     (
-        any::<[u64; 8]>(),
+        any::<[u64; 9]>(),
         any::<(u32, u32, u32)>(),
         text(),
         vec(text(), 0..3),
@@ -119,6 +134,7 @@ fn quality() -> impl Strategy<Value = Quality> {
                 wakes_unseen,
                 waits_split,
                 samples,
+                labels_lost,
             ] = counts;
             Quality {
                 events,
@@ -132,6 +148,7 @@ fn quality() -> impl Strategy<Value = Quality> {
                 frames_unsymbolised: u64::from(frames.0.min(frames.1)),
                 sampling_hz: frames.2,
                 samples,
+                labels_lost,
                 clock,
                 notes,
             }
@@ -226,21 +243,51 @@ fn row(sizes: Sizes) -> impl Strategy<Value = Row> {
     ];
     let windows = btree_map(0..WINDOWS, 0..=WINDOW_NS * 100, 0..5);
     (
-        (0..sizes.groups, 0..sizes.stacks, 0..sizes.wakers),
+        (
+            0..sizes.groups,
+            0..sizes.stacks,
+            0..sizes.wakers,
+            0..sizes.label_sets,
+        ),
         state,
         stats(),
         any::<u64>(),
         windows,
     )
-        .prop_map(|((group, stack, waker), state, stats, open, windows)| Row {
-            group: GroupId(group),
-            stack: StackId(stack),
-            state,
-            waker: WakerId(waker),
-            open_episodes: open % (stats.episodes + 1),
-            stats,
-            windows: windows.into_iter().collect(),
-        })
+        .prop_map(
+            |((group, stack, waker, labels), state, stats, open, windows)| Row {
+                group: GroupId(group),
+                stack: StackId(stack),
+                state,
+                waker: WakerId(waker),
+                labels: LabelsId(labels),
+                open_episodes: open % (stats.episodes + 1),
+                stats,
+                windows: windows.into_iter().collect(),
+            },
+        )
+}
+
+fn label(sizes: Sizes) -> impl Strategy<Value = Label> {
+    let string = || (0..sizes.strings).prop_map(StringId);
+    (string(), string()).prop_map(|(key, value)| Label { key, value })
+}
+
+fn work(sizes: Sizes) -> impl Strategy<Value = Work> {
+    let windows = btree_map(0..WINDOWS, 1..1000u64, 0..5);
+    let place = (
+        0..sizes.processes,
+        prop::option::of(0..sizes.groups),
+        0..sizes.label_sets,
+    );
+    (place, stats(), windows).prop_map(|((process, group, labels), pieces, windows)| Work {
+        process: ProcessId(process),
+        group: group.map(GroupId),
+        labels: LabelsId(labels),
+        units: windows.values().sum(),
+        pieces,
+        windows: windows.into_iter().collect(),
+    })
 }
 
 fn stats() -> impl Strategy<Value = Stats> {

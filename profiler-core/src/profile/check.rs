@@ -20,6 +20,7 @@ impl Profile {
             strings: vec![String::new()],
             stacks: vec![Vec::new()],
             wakers: vec![Waker::Unknown],
+            label_sets: vec![Vec::new()],
             ..Profile::default()
         }
     }
@@ -44,7 +45,11 @@ impl Profile {
             self.quality.frames_unsymbolised <= self.quality.frames_total,
             || "more frames are unsymbolised than there are".into(),
         )?;
+        ensure(self.label_sets.first().is_some_and(Vec::is_empty), || {
+            "label set 0 is not empty".into()
+        })?;
         self.check_frames()?;
+        self.check_labels()?;
         self.groups
             .iter()
             .enumerate()
@@ -57,7 +62,8 @@ impl Profile {
         self.check_totals()?;
         self.check_longest_polls()?;
         self.check_open_waits()?;
-        self.check_delays()
+        self.check_delays()?;
+        self.check_work()
     }
 
     fn check_frames(&self) -> Checked {
@@ -124,26 +130,65 @@ impl Profile {
         within(owner, "group", row.group.index(), self.groups.len())?;
         self.check_stack(owner, row.stack)?;
         within(owner, "waker", row.waker.index(), self.wakers.len())?;
+        within(owner, "label set", row.labels.index(), self.label_sets.len())?;
         ensure(row.stats.histogram_is_sound(), || {
             format!("row {at} has an unsound histogram")
         })?;
         ensure(row.open_episodes <= row.stats.episodes, || {
             format!("row {at} has more open episodes than episodes")
         })?;
-        ensure(row.windows.is_sorted_by(|a, b| a.0 < b.0), || {
-            format!("row {at} has windows out of order")
+        self.check_windows(owner, &row.windows)
+    }
+
+    fn check_windows(&self, owner: impl Fn() -> String, windows: &[(u32, u64)]) -> Checked {
+        ensure(windows.is_sorted_by(|a, b| a.0 < b.0), || {
+            format!("{} has windows out of order", owner())
         })?;
-        if let Some(&(last, _)) = row.windows.last() {
+        if let Some(&(last, _)) = windows.last() {
             // What is open at the end may be closed just after it.
-            let windows = self.meta.duration_ns.checked_div(self.meta.window_ns);
+            let whole = self.meta.duration_ns.checked_div(self.meta.window_ns);
             ensure(
-                windows.is_some_and(|windows| u64::from(last) <= windows.saturating_add(1)),
-                || format!("row {at} has a window after the end of the recording"),
+                whole.is_some_and(|whole| u64::from(last) <= whole.saturating_add(1)),
+                || format!("{} has a window after the end of the recording", owner()),
             )?;
         }
-        ensure(checked_sum(row.windows.iter().map(|window| window.1)), || {
-            format!("row {at} has windows that add up to more than 64 bits")
+        ensure(checked_sum(windows.iter().map(|window| window.1)), || {
+            format!("{} has windows that add up to more than 64 bits", owner())
         })
+    }
+
+    fn check_labels(&self) -> Checked {
+        for (at, set) in self.label_sets.iter().enumerate() {
+            for label in set {
+                self.check_string(|| format!("label set {at}"), label.key)?;
+                self.check_string(|| format!("label set {at}"), label.value)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_work(&self) -> Checked {
+        for (at, work) in self.work.iter().enumerate() {
+            let owner = || format!("work {at}");
+            within(owner, "process", work.process.index(), self.processes.len())?;
+            if let Some(group) = work.group {
+                within(owner, "group", group.index(), self.groups.len())?;
+            }
+            within(owner, "label set", work.labels.index(), self.label_sets.len())?;
+            ensure(work.pieces.histogram_is_sound(), || {
+                format!("work {at} has an unsound histogram")
+            })?;
+            self.check_windows(owner, &work.windows)?;
+        }
+        let work = || self.work.iter();
+        let sound = checked_sum(work().map(|work| work.units))
+            && checked_sum(work().flat_map(|work| work.windows.iter().map(|window| window.1)))
+            && checked_sum(work().map(|work| work.pieces.episodes))
+            && checked_sum(work().map(|work| work.pieces.total_ns))
+            && work()
+                .try_fold(0u128, |sum, work| sum.checked_add(work.pieces.sum_sq_ns2))
+                .is_some();
+        ensure(sound, || "its work does not fit into 64 bits".into())
     }
 
     fn check_totals(&self) -> Checked {

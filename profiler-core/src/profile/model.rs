@@ -52,6 +52,11 @@ index!(
     ProcessId
 );
 
+index!(
+    /// Index into [`Profile::label_sets`]; 0 is the empty set.
+    LabelsId
+);
+
 /// A whole recording, aggregated and symbolised.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
@@ -72,6 +77,10 @@ pub struct Profile {
     pub open_waits: Vec<OpenWait>,
     /// What ran while tasks were ready to.
     pub delays: Vec<Delay>,
+    /// Sets of labels that the program gave its tasks, each sorted by key.
+    pub label_sets: Vec<Vec<Label>>,
+    /// Units of work that the program counted.
+    pub work: Vec<Work>,
 }
 
 /// How many single polls a profile remembers by themselves.
@@ -118,6 +127,8 @@ pub struct Quality {
     pub sampling_hz: u32,
     /// Stacks taken.
     pub samples: u64,
+    /// Labels beyond those that are told apart: their values are `…`.
+    pub labels_lost: u64,
     /// "tsc" or "monotonic".
     pub clock: String,
     /// Plain sentences for the user, e.g. why a process could not be tapped.
@@ -237,13 +248,15 @@ impl State {
     }
 }
 
-/// The aggregate over all episodes of one (group, stack, state, waker).
+/// The aggregate over all episodes of one (group, stack, state, waker, labels).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     pub group: GroupId,
     pub stack: StackId,
     pub state: State,
     pub waker: WakerId,
+    /// What the task was labelled with at the time.
+    pub labels: LabelsId,
     pub stats: Stats,
     /// Episodes among them that had not ended when the recording did.
     pub open_episodes: u64,
@@ -263,6 +276,28 @@ pub struct LongPoll {
     /// Offset from the start of the recording.
     pub started_ns: u64,
     pub duration_ns: u64,
+}
+
+/// What the program called its tasks' work: `route` = `/users/{id}`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Label {
+    pub key: StringId,
+    pub value: StringId,
+}
+
+/// Units of work (requests, jobs) that the tasks of one group counted under one set of labels.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Work {
+    pub process: ProcessId,
+    /// None where no task counted them.
+    pub group: Option<GroupId>,
+    pub labels: LabelsId,
+    pub units: u64,
+    /// How long the pieces of work took, however many units each had: from the label that began one, or from the end of
+    /// the last, to its count. Fewer than the counts where neither is known.
+    pub pieces: Stats,
+    /// (window number, units in it), ascending; the sum is `units`.
+    pub windows: Vec<(u32, u64)>,
 }
 
 /// Tasks of one group that were still waiting at one place at the end. A task that waits for several things at once

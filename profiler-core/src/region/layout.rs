@@ -7,7 +7,7 @@ use crate::ring::RingControl;
 use crate::stack_table::StackControl;
 
 /// Changes with every change of the layout or of the events.
-pub const LAYOUT_VERSION: u64 = 4;
+pub const LAYOUT_VERSION: u64 = 5;
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"asyncprf");
 
 /// Names the region to recorded processes: `PATH:TOKEN`, the token in hexadecimal. Inherited by all descendants.
@@ -25,6 +25,9 @@ pub const PROCESS_SLOTS: usize = 512;
 pub(super) const PROCESS_WORDS: usize = 8192;
 pub(super) const STACK_INDEX_WORDS: usize = 1 << 20;
 pub(super) const STACK_ARENA_WORDS: usize = 1 << 23;
+/// Some 8,000 labels, however many a program makes; 1 MiB of text.
+pub(super) const TEXT_INDEX_WORDS: usize = 1 << 13;
+pub(super) const TEXT_ARENA_WORDS: usize = 1 << 17;
 /// 4 MiB: at the 80 bytes of a suspension with its stack, 5 million suspensions a second between two drains
 /// 10 ms apart.
 pub(super) const RING_WORDS: usize = 1 << 19;
@@ -55,6 +58,7 @@ pub(super) struct Header {
     pub(super) thread_slots_used: AtomicU64,
     pub(super) process_bits: [AtomicU64; PROCESS_SLOTS / 64],
     pub(super) stacks: StackControl,
+    pub(super) texts: StackControl,
 }
 
 /// A process's place. `message` is valid once `message_len` is not 0.
@@ -74,6 +78,8 @@ pub(super) struct Layout {
     pub(super) threads: [ThreadSlot; THREAD_SLOTS],
     pub(super) stack_index: [AtomicU64; STACK_INDEX_WORDS],
     pub(super) stack_arena: [AtomicU64; STACK_ARENA_WORDS],
+    pub(super) text_index: [AtomicU64; TEXT_INDEX_WORDS],
+    pub(super) text_arena: [AtomicU64; TEXT_ARENA_WORDS],
 }
 
 #[repr(C, align(512))]

@@ -2,7 +2,7 @@
 //! process recorded. Its layout is fixed; [`LAYOUT_VERSION`] changes with it.
 //!
 //! ```text
-//! header | process table | thread controls | stack index | stack arena | one ring per thread slot
+//! header | process table | thread controls | stack index | stack arena | texts | one ring per thread slot
 //! ```
 //!
 //! The file is sparse: what nobody writes to takes no memory.

@@ -19,6 +19,7 @@ use crate::process_info::ProcessInfo;
 use crate::ring::{Consumer, Producer};
 use crate::slots::Slots;
 use crate::stack_table::StackTable;
+use crate::texts::TextTable;
 
 /// Name of the anonymous file.
 const FILE_NAME: &std::ffi::CStr = c"asyncprof";
@@ -223,6 +224,18 @@ impl Region {
     pub fn stacks(&self) -> StackTable<'_> {
         let layout = &*self.layout;
         StackTable::new(&layout.header.stacks, &layout.stack_index, &layout.stack_arena)
+    }
+
+    /// The texts that events name by a number.
+    pub fn texts(&self) -> TextTable<'_> {
+        let layout = &*self.layout;
+        let words = StackTable::new(&layout.header.texts, &layout.text_index, &layout.text_arena);
+        TextTable::new(words)
+    }
+
+    /// Texts that found no room.
+    pub fn texts_lost(&self) -> u64 {
+        self.header().texts.lost()
     }
 
     pub fn stacks_lost(&self) -> u64 {

@@ -4,6 +4,7 @@
 //! match first. They name modules rather than types, because debug information often knows only the module.
 
 use super::names::crate_of;
+use super::python;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Category {
@@ -19,6 +20,9 @@ pub enum Category {
 
 /// The category of a function from its display name and source file (empty if unknown).
 pub fn category(display: &str, file: &str) -> Category {
+    if python::is_python(file) {
+        return python::category(display, file);
+    }
     let path = behind_reference(display);
     if let Some(&(_, category)) = TABLE.iter().find(|(known, _)| is_under(path, known)) {
         return category;
@@ -47,6 +51,9 @@ pub fn tells_the_leaf(display: &str) -> bool {
 
 /// Functions of one part are shown once where they call each other: a module of tokio, or a whole crate.
 pub fn part_of(display: &str) -> &str {
+    if python::is_path(display) {
+        return python::part_of(display);
+    }
     let owner = crate_of(display);
     if owner != "tokio" {
         return owner;
@@ -59,8 +66,11 @@ pub fn part_of(display: &str) -> &str {
 }
 
 /// `path` itself, or something inside it. Generics in the name are passed over: `Harness<…>::complete` is
-/// under `Harness::complete`.
+/// under `Harness::complete`. Paths of Python's have dots.
 pub fn is_under(display: &str, path: &str) -> bool {
+    if path.contains('.') {
+        return python::is_in(display, path);
+    }
     let mut rest = display;
     let mut segments = path.split("::").peekable();
     while let Some(segment) = segments.next() {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::category::{Category, category};
 use super::kind::Rules;
 use super::names::display_name;
+use super::python;
 use crate::profile::{Frame, FrameId, Profile, StackId, StringId};
 
 /// Index into the display names of a [`Functions`] or a tree.
@@ -74,7 +75,11 @@ impl Functions {
             for function in &frame.functions {
                 let (raw, file) = (profile.string(function.name), profile.string(function.file));
                 let call = known.entry((function.name, function.file)).or_insert_with(|| {
-                    let display = display_name(raw);
+                    let display = if python::is_python(file) {
+                        python::display_name(raw)
+                    } else {
+                        display_name(raw)
+                    };
                     Call {
                         name: functions.names.id(&display),
                         raw: function.name,

@@ -9,7 +9,8 @@
 //! wherever on it.
 
 use super::category::is_under;
-use super::kind_table::{AWAITS, WAKER_CELL, WAKES};
+use super::kind_table::{AWAITS, Row, WAKER_CELL, WAKES};
+use super::python_kinds::PYTHON_AWAITS;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -60,7 +61,8 @@ impl Kind {
 /// One line of the table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// Path of a module, type or function: `tokio::sync::oneshot`. With a leading `~`: text anywhere in the raw name.
+    /// Path of a module, type or function: `tokio::sync::oneshot`, `asyncio.locks`, `aiohttp.` (a package of Python's).
+    /// With a leading `~`: text anywhere in the raw name.
     pub at: String,
     /// A caller between that function and the app's own code; empty for any.
     pub within: String,
@@ -96,16 +98,11 @@ pub struct Rules {
 
 impl Default for Rules {
     fn default() -> Rules {
-        let rules = |table: &[(&str, &str, Kind)]| {
-            table
-                .iter()
-                .map(|&(at, within, kind)| Rule::new(at, within, kind))
-                .collect()
-        };
+        let rule = |&(at, within, kind): &Row| Rule::new(at, within, kind);
         Rules {
             user: Vec::new(),
-            awaits: rules(AWAITS),
-            wakes: rules(WAKES),
+            awaits: AWAITS.iter().chain(PYTHON_AWAITS).map(rule).collect(),
+            wakes: WAKES.iter().map(rule).collect(),
         }
     }
 }

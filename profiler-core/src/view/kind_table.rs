@@ -5,7 +5,7 @@
 
 use super::kind::Kind::{self, Blocking, Channel, Io, Join, Lock, Notify, Timer, Yield};
 
-type Row = (&'static str, &'static str, Kind);
+pub(super) type Row = (&'static str, &'static str, Kind);
 
 /// The cell that all of tokio keeps wakers in, timers and sockets too: it tells nothing.
 pub(super) const WAKER_CELL: &str = "tokio::sync::task";

@@ -13,6 +13,8 @@ pub mod kind;
 mod kind_table;
 pub mod names;
 mod path;
+mod python;
+mod python_kinds;
 mod source;
 #[doc(hidden)]
 pub mod testing;

@@ -4,6 +4,8 @@
 
 use std::borrow::Cow;
 
+use super::python;
+
 /// Generic arguments longer than this are shown as `<…>`.
 const MAX_GENERIC_CHARS: usize = 24;
 /// Types nested deeper than this are elided, whatever their length.
@@ -20,9 +22,12 @@ pub fn display_name(raw: &str) -> String {
     }
 }
 
-/// The crate a function belongs to: that of the type for a trait method, of the trait for a blanket one.
+/// The crate or package a function belongs to: that of the type for a trait method, of the trait for a blanket one.
 /// Empty where the name does not tell.
 pub fn crate_of(display: &str) -> &str {
+    if python::is_path(display) {
+        return display.split('.').next().unwrap_or_default();
+    }
     let name = display
         .trim_start_matches(['&', '*', '<', '(', '['])
         .trim_start_matches("mut ");
@@ -39,6 +44,9 @@ pub fn crate_of(display: &str) -> &str {
 
 /// A display name shortened to its last two path segments: `handler::get_user`.
 pub fn short_name(display: &str) -> &str {
+    if python::is_path(display) {
+        return python::short_name(display);
+    }
     let mut starts = split_path(display)
         .into_iter()
         .rev()

@@ -110,7 +110,7 @@ pub(super) fn visible(functions: &Functions, calls: &[Call], show_runtime: bool)
 /// Of a run of library calls: of each part its first, of each crate its first and last.
 fn flush_run(functions: &Functions, run: &mut Vec<Shown>, shown: &mut Vec<Shown>) {
     let part = |frame: &Shown| part_of(functions.names.text(frame.name));
-    let owner = |frame: &Shown| part(frame).split("::").next();
+    let owner = |frame: &Shown| crate_of(functions.names.text(frame.name));
     run.dedup_by(|next, kept| part(next) == part(kept));
     for (index, frame) in run.iter().enumerate() {
         let inside = |other: Option<&Shown>| other.is_some_and(|other| owner(other) == owner(frame));

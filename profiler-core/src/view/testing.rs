@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use crate::profile::{
-    Delay, Frame, Function, Group, GroupId, LongPoll, OpenWait, Process, ProcessId, Profile, Row, StackId,
-    State, Stats, StringId, TaskKind, Waker, WakerId,
+    Delay, Frame, Function, Group, GroupId, LabelsId, LongPoll, OpenWait, Process, ProcessId, Profile, Row,
+    StackId, State, Stats, StringId, TaskKind, Waker, WakerId,
 };
 
 /// A profile in the making: one process, no groups, the empty string and stack in place.
@@ -123,6 +123,7 @@ impl ProfileBuilder {
             stack,
             state,
             waker,
+            labels: LabelsId(0),
             stats,
             open_episodes: 0,
             windows,

@@ -15,7 +15,6 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use asyncprof_core::probe::{Polling, Question};
-use asyncprof_core::process_info::Tap;
 use asyncprof_core::region::Region;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
@@ -152,7 +151,7 @@ impl State {
                 .is_some_and(|process| process.pid == pid);
             if !is_known
                 && let Some(info) = self.region.process_info(slot).filter(|info| info.pid == pid)
-                && matches!(info.tap, Tap::Tokio { .. })
+                && info.tap.writes_events()
             {
                 self.processes.insert(slot, Process::new(&info));
             }

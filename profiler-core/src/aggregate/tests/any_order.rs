@@ -32,6 +32,9 @@ fn kinds() -> impl Strategy<Value = Kind> {
         Kind::RelayDrop,
         Kind::Sample,
         Kind::Sample,
+        Kind::Work,
+        Kind::Label,
+        Kind::Label,
     ])
 }
 
