@@ -13,7 +13,7 @@ use asyncprof_core::clock::ClockSource;
 use asyncprof_core::process_info::Tap;
 use asyncprof_core::profile::Profile;
 use asyncprof_core::region::Region;
-use asyncprof_recorder::{Circumstances, Parts, Recorded, Recording, Settings, assemble};
+use asyncprof_recorder::{Circumstances, DebugFiles, Parts, Recorded, Recording, Settings, assemble};
 use signal_hook_registry::SigId;
 
 use crate::output::Output;
@@ -290,6 +290,7 @@ impl Desk {
                 .collect(),
             started_unix_ns: u64::try_from(started.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX),
             sampling_hz: self.freq_hz,
+            debug_files: DebugFiles::default(),
             notes: self
                 .notes
                 .iter()

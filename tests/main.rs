@@ -26,6 +26,7 @@ mod samples;
 mod series;
 mod signals;
 mod support;
+mod symbols;
 mod transparency;
 mod unrecordable;
 mod warnings;

@@ -14,7 +14,7 @@ use crate::delays::delays;
 use crate::merge::{merge_equal, merge_roots};
 use crate::parents::complete_parents;
 use crate::sampler::Recorded;
-use crate::symbolize::DebugInfo;
+use crate::symbolize::{DebugFiles, DebugInfo};
 use crate::task_kinds::task_kinds;
 
 /// What only the recording command knows.
@@ -24,6 +24,8 @@ pub struct Circumstances {
     pub started_unix_ns: u64,
     pub sampling_hz: u32,
     pub notes: Vec<String>,
+    /// Names of stripped programs.
+    pub debug_files: DebugFiles,
 }
 
 /// Makes the profile of a recording.
@@ -72,7 +74,7 @@ fn name_all(
     assembler.open_waits();
     assembler.profile.delays = delays(&recorded.raw.delays, |stack| assembler.stack(stack));
     assembler.tables();
-    assembler.symbolize();
+    assembler.symbolize(&circumstances.debug_files);
     task_kinds(&mut assembler.profile, &recorded.raw, &assembler.stacks);
     complete_parents(&mut assembler.profile);
     assembler.quality(circumstances.sampling_hz, circumstances.notes);
@@ -373,7 +375,7 @@ impl<'a> Assembler<'a> {
         id
     }
 
-    fn symbolize(&mut self) {
+    fn symbolize(&mut self, debug_files: &DebugFiles) {
         let mut by_module = BTreeMap::<ModuleId, Vec<(u64, usize)>>::new();
         for (at, frame) in self.profile.frames.iter().enumerate() {
             if let Some(module) = frame.module {
@@ -388,7 +390,8 @@ impl<'a> Assembler<'a> {
             };
             let addresses: Vec<u64> = frames.iter().map(|&(address, _)| address).collect();
             self.profile.modules[module.index()].build_id = file.build_id();
-            let symbols = match file.symbolize(&addresses) {
+            let separate = debug_files.of(file);
+            let symbols = match separate.as_ref().unwrap_or(file).symbolize(&addresses) {
                 Ok(symbols) => symbols,
                 Err(error) => {
                     let note = format!("{path}: its functions have no names: {error}");

@@ -5,6 +5,7 @@ mod assemble;
 mod delays;
 mod live;
 mod merge;
+mod names;
 mod parents;
 mod recording;
 mod sampler;
@@ -14,5 +15,7 @@ mod task_kinds;
 
 pub use assemble::{Circumstances, assemble};
 pub use live::{LiveTask, LiveTasks, NamedLive};
+pub use names::add_names;
 pub use recording::{Parts, Recording, Settings};
 pub use sampler::{Progress, Recorded};
+pub use symbolize::DebugFiles;

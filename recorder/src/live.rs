@@ -8,6 +8,7 @@ use asyncprof_core::region::Region;
 
 use crate::assemble::{Circumstances, assemble_live};
 use crate::sampler::Recorded;
+use crate::symbolize::DebugFiles;
 
 /// As the sampler gives them out, before names.
 #[derive(Debug)]
@@ -52,6 +53,7 @@ impl LiveTasks {
             started_unix_ns: 0,
             sampling_hz: 0,
             notes: Vec::new(),
+            debug_files: DebugFiles::default(),
         };
         let (profile, stacks): (Profile, HashMap<_, _>) =
             assemble_live(&self.recorded, region, circumstances);

@@ -37,12 +37,17 @@ pub(crate) fn attach(program: &Module, allow_unknown_version: bool) -> Tap {
     let Ok(file) = ElfFile::open(&program.path) else {
         return Tap::NoRuntime;
     };
-    let Some(functions) = file.functions() else {
+    let debug_file = match file.functions() {
+        Some(_) => None,
+        None => file.debug_file(),
+    };
+    let Some(functions) = debug_file.as_ref().unwrap_or(&file).functions() else {
         return match Version::in_program(program) {
             None => Tap::NoRuntime,
             Some(version) => refused(format!(
                 "it holds tokio {version} but no symbols, so tokio's task tables cannot be told from other data; \
-                 build it without `strip = true`/`\"symbols\"` in the profile (`strip = \"debuginfo\"` is fine)"
+                 build it without `strip = true`/`\"symbols\"` in the profile (`strip = \"debuginfo\"` is fine), or give \
+                 `record` the folder with its debug file, --symbols DIR"
             )),
         };
     };

@@ -14,6 +14,7 @@ use clap::{Args, ValueEnum};
 use super::diff_folded::load_folded;
 use super::load::load;
 use super::rules::RulesArg;
+use super::symbols::SymbolsArg;
 use crate::record::write_picture;
 use crate::render::{
     DiffInput, DiffReport, FoldedReport, Sort, Width, diff_json, diff_picture, diff_text, folded_text,
@@ -61,6 +62,8 @@ pub(crate) struct DiffCommand {
     names: MatchArg,
     #[command(flatten)]
     rules: RulesArg,
+    #[command(flatten)]
+    symbols: SymbolsArg,
     /// Draw the comparison, too, as a flame graph; - for standard output, instead of the table
     #[arg(short, long, value_name = "FILE.svg")]
     output: Option<PathBuf>,
@@ -300,10 +303,11 @@ impl DiffCommand {
 
     fn load(&self) -> Result<Runs> {
         let (base, new) = self.sides()?;
+        let debug_files = self.symbols.load()?;
         let side = |paths: &[PathBuf]| {
             paths
                 .iter()
-                .map(|path| named(path.as_path()))
+                .map(|path| Ok((path.display().to_string(), load(path, &debug_files)?)))
                 .collect::<Result<Vec<_>>>()
         };
         Ok(Runs {
@@ -359,10 +363,6 @@ fn refuse(error: &anyhow::Error) -> u8 {
 struct Runs {
     base: Vec<(String, Profile)>,
     new: Vec<(String, Profile)>,
-}
-
-fn named(path: &Path) -> Result<(String, Profile)> {
-    Ok((path.display().to_string(), load(path)?))
 }
 
 fn references(runs: &[(String, Profile)]) -> Vec<&Profile> {

@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 
 use super::load::load;
 use super::rules::RulesArg;
+use super::symbols::SymbolsArg;
 use crate::record::{DEFAULT_PROFILE, write_picture};
 use crate::render::{FlamegraphOptions, flamegraph};
 
@@ -41,6 +42,8 @@ pub(crate) struct FlamegraphCommand {
     group_by: GroupByArg,
     #[command(flatten)]
     rules: RulesArg,
+    #[command(flatten)]
+    symbols: SymbolsArg,
     /// Show the frames of the runtime, the plumbing under awaits, and the runtime's own worker loops
     #[arg(long)]
     show_runtime: bool,
@@ -125,7 +128,7 @@ fn parse_pixels(text: &str) -> Result<f64> {
 
 impl FlamegraphCommand {
     pub(crate) fn run(self) -> Result<u8> {
-        let profile = load(&self.profile)?;
+        let profile = load(&self.profile, &self.symbols.load()?)?;
         let options = FlamegraphOptions {
             rules: self.rules.load()?,
             by: self.by.into(),

@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::load::load;
 use super::rules::RulesArg;
+use super::symbols::SymbolsArg;
 use crate::record::DEFAULT_PROFILE;
 use crate::render::{DEFAULT_LIMIT, ReportOptions, report, report_json, report_stuck};
 
@@ -33,6 +34,8 @@ pub(crate) struct ReportCommand {
     stuck: bool,
     #[command(flatten)]
     rules: RulesArg,
+    #[command(flatten)]
+    symbols: SymbolsArg,
     /// Write JSON, all times in nanoseconds; it holds everything, --stuck too
     #[arg(long)]
     json: bool,
@@ -43,7 +46,7 @@ pub(crate) struct ReportCommand {
 
 impl ReportCommand {
     pub(crate) fn run(self) -> Result<u8> {
-        let profile = load(&self.profile)?;
+        let profile = load(&self.profile, &self.symbols.load()?)?;
         let color =
             stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let options = ReportOptions {

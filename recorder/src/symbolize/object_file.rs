@@ -74,6 +74,15 @@ impl ObjectFile {
         id.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// As a program's `.gnu_debuglink` has it.
+    pub(super) fn checksum(&self) -> u32 {
+        crc32fast::hash(&self.map)
+    }
+
     pub(super) fn modified(&self) -> Option<SystemTime> {
         self.modified
     }
