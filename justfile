@@ -22,6 +22,10 @@ compatibility:
     cargo build --release
     scripts/tokio-tests.sh
 
+# what profilers cost, side by side: writes benches/RESULTS.md, on an idle machine (half an hour)
+bench:
+    cargo run --release --manifest-path benches/Cargo.toml --package runner -- --output benches/RESULTS.md
+
 # the lock-free parts, every interleaving
 loom:
     RUSTFLAGS="--cfg loom" cargo test -p asyncprof-core --release --lib --target-dir target/loom loom

@@ -114,12 +114,12 @@ impl Alone {
             parts: output.window().map(|every| Parts { every, to }),
         };
         let recording = Recording::start(Arc::clone(&region), settings).map_err(Error::system)?;
-        let Some(joined) = asyncprof_agent::join(Arc::clone(&region)) else {
+        let Some(runtime) = asyncprof_agent::join(Arc::clone(&region)) else {
             let _ = recording.finish(region.now());
             return Err(Error::AlreadyStarted);
         };
         linked::use_own();
-        let obstacle = obstacle(&joined.runtime);
+        let obstacle = obstacle(&runtime);
         let (requests, asked) = channel();
         let writer = Writer {
             recording,
@@ -197,8 +197,8 @@ impl Drop for Handler {
 
 fn obstacle(tap: &Tap) -> Option<String> {
     match tap {
-        Tap::Tokio { .. } | Tap::Library => None,
-        Tap::NoRuntime => Some("no tokio was found in this program".into()),
+        Tap::Tokio { .. } | Tap::Asyncio { .. } | Tap::Library => None,
+        Tap::NoRuntime | Tap::Python { .. } => Some("no tokio was found in this program".into()),
         Tap::Refused { reason } => Some(reason.clone()),
     }
 }

@@ -34,14 +34,16 @@ fn findings(report: &Value) -> Vec<(&str, &str)> {
         .collect()
 }
 
-/// Recorded at the same time: (name of the profile, length of the wait for the upstream in ms).
+/// Recorded at the same time: (name of the profile, length of the wait for the upstream in ms, and `locked`).
 fn record_at_once(folder: &Folder, recordings: &[(&str, &str)]) {
     let app = fixture("waits", "release", "service");
     thread::scope(|scope| {
-        for (profile, upstream_ms) in recordings {
+        for (profile, upstream) in recordings {
             let app = text(&app);
             scope.spawn(move || {
-                let ran = record(folder, &["-q", "-o", profile, "--", app, upstream_ms, "5"]);
+                let (upstream_ms, locked) = upstream.split_once(' ').unwrap_or((upstream, ""));
+                let args = ["-q", "-o", profile, "--", app, upstream_ms, "5", locked];
+                let ran = record(folder, &args);
                 assert_eq!(ran.code, 0, "{}", ran.stderr);
             });
         }
@@ -136,6 +138,71 @@ fn the_wait_that_got_longer_and_only_that() {
     );
     assert_eq!(several.code, 0);
     assert!(several.stdout.contains(UPSTREAM), "{}", several.stdout);
+}
+
+/// A lock that is held across an await: new waits, for the lock and nothing else.
+#[test]
+fn a_lock_that_one_version_holds() {
+    let folder = Folder::new();
+    record_at_once(&folder, &[("free.data", "20"), ("locked.data", "20 locked")]);
+    let report = json(&folder, &["free.data", "locked.data"]);
+    let (verdict, frame) = findings(&report)[0];
+    assert!(
+        verdict == "new" && frame.starts_with("service::handle → tokio::") && frame.contains("Mutex"),
+        "{report:#}"
+    );
+    // Every second request waits for most of three milliseconds or so: of 500 a second, 250.
+    let finding = &report["findings"][0];
+    let (change, episodes) = (
+        finding["change"].as_f64().unwrap(),
+        finding["new"]["episodes"].as_u64().unwrap(),
+    );
+    assert!((900..=1300).contains(&episodes), "{finding:#}");
+    assert!((0.1e9..1.5e9).contains(&change), "{finding:#}");
+    let locks = diff(
+        &folder,
+        &["free.data", "locked.data", "--by", "wait", "--fail-on", "slower"],
+    );
+    assert_eq!(locks.code, 1, "{}", locks.stdout);
+}
+
+/// The demo against itself, and against one with an upstream that is 10 ms slower.
+#[test]
+fn the_demo_with_a_slower_upstream() {
+    let folder = Folder::new();
+    thread::scope(|scope| {
+        for (profile, slow) in [("a.data", "0ms"), ("again.data", "0ms"), ("slow.data", "10ms")] {
+            let mut demo = asyncprof(&folder);
+            demo.args([
+                "demo",
+                "-q",
+                "-d",
+                "8s",
+                "--rate",
+                "50",
+                "--slow-upstream",
+                slow,
+                "-o",
+                profile,
+            ]);
+            scope.spawn(move || {
+                let ran = run(&mut demo);
+                assert_eq!(ran.code, 0, "{}", ran.stderr);
+            });
+        }
+    });
+    let gate = diff(&folder, &["a.data", "again.data", "--fail-on", "slower"]);
+    assert_ne!(gate.code, 1, "{}", gate.stdout);
+
+    let report = json(&folder, &["a.data", "slow.data", "--by", "wait"]);
+    let upstream = findings(&report)[0];
+    assert!(
+        upstream.0 == "slower" && upstream.1.contains("fetch_price"),
+        "{report:#}"
+    );
+    // 50 requests a second wait for 10 ms more each.
+    let change = report["findings"][0]["change"].as_f64().unwrap();
+    assert!((0.35e9..0.65e9).contains(&change), "{report:#}");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! `diff` of folded stacks, as other profilers write them.
 
 use std::fs;
+use std::io::Write;
+use std::process::Stdio;
 
 use crate::support::fixtures::fixture;
 use crate::support::recording::{Folder, asyncprof};
@@ -60,6 +62,58 @@ fn shares_of_samples_are_tested() {
 }
 
 #[test]
+fn as_a_picture_in_any_order_and_from_a_pipe() {
+    let folder = folder(&[
+        (
+            "a.folded",
+            "main;</title><script>alert(1)</script> 500\nmain;g 9500\n",
+        ),
+        (
+            "b.folded",
+            "main;</title><script>alert(1)</script> 1000\nmain;g 9000\n",
+        ),
+    ]);
+    let drawn = diff(&folder, &["a.folded", "b.folded", "-o", "-"]);
+    assert_eq!((drawn.code, drawn.stderr.as_str()), (0, ""));
+    for part in [
+        "▲ +5.00 pp &lt;/title&gt;&lt;script&gt;",
+        "width = share of all that was counted",
+    ] {
+        assert!(drawn.stdout.contains(part), "{part}: {}", drawn.stdout);
+    }
+    assert!(!drawn.stdout.contains("<script>alert"));
+
+    let first = |sort: &str| {
+        let ran = diff(&folder, &["a.folded", "b.folded", "--json", "--sort", sort]);
+        let json: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+        json["findings"][0]["frame"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(first("relative"), "</title><script>alert(1)</script>");
+    assert_eq!(first("name"), "</title><script>alert(1)</script>");
+    let all = diff(&folder, &["a.folded", "a.folded", "--all"]);
+    assert!(
+        all.stdout.contains("= unchanged") && all.stdout.contains("Faster? No"),
+        "{}",
+        all.stdout
+    );
+    let gate = diff(&folder, &["a.folded", "a.folded", "--fail-on", "change"]);
+    assert_eq!(gate.code, 0, "{}", gate.stdout);
+
+    let whole = diff(&folder, &["a.folded", "b.folded"]).stdout;
+    let mut piped = asyncprof(&folder);
+    piped
+        .args(["diff", "a.folded", "/dev/stdin"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    let mut piped = piped.spawn().unwrap();
+    let content = fs::read(folder.path().join("b.folded")).unwrap();
+    piped.stdin.take().unwrap().write_all(&content).unwrap();
+    let output = piped.wait_with_output().unwrap();
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(stdout, whole.replace("b.folded", "/dev/stdin"));
+}
+
+#[test]
 fn fractions_are_compared_but_prove_nothing() {
     let folder = folder(&[
         ("a.folded", "main;f 500.25\nmain;g 9500"),
@@ -95,8 +149,16 @@ fn what_is_neither_is_refused() {
         ),
         (&["text", "text"], "not an asyncprof profile"),
         (
+            &["a.folded", "a.folded", "--per", "second"],
+            "folded stacks have only shares",
+        ),
+        (
+            &["a.folded", "a.folded", "--rules", "none.toml"],
+            "folded stacks have only shares",
+        ),
+        (
             &["a.folded", "a.folded", "--by", "io"],
-            "--by, --sort, --all and -o are for recordings",
+            "--by, --per and --rules are for recordings",
         ),
     ] {
         let ran = diff(&folder, args);

@@ -11,6 +11,7 @@ mod diffs;
 mod diffs_folded;
 mod endings;
 mod families;
+mod fastapi;
 mod help;
 mod limits;
 mod linked;

@@ -200,3 +200,50 @@ fn what_cannot_be_a_series_is_refused_before_anything_runs() {
     }
     assert!(!folder.path().join("order").exists());
 }
+
+/// The steps of docs/ci.md, as GitHub runs them.
+#[test]
+fn the_example_for_github_actions() {
+    let folder = Folder::new();
+    script(&folder, "before", "set -- 5 1");
+    script(&folder, "after", "set -- 9 1");
+    let page = include_str!("../docs/ci.md");
+    let steps = page.split("      - name: ").skip(1);
+    let script_of = |step: &str| {
+        let run = step
+            .split_once("run: ")
+            .map(|(_, run)| run.trim_start_matches('|'));
+        let lines = run
+            .unwrap_or_default()
+            .split("      - ")
+            .next()
+            .unwrap_or_default()
+            .lines();
+        lines.map(|line| format!("{}\n", line.trim())).collect::<String>()
+    };
+    let asyncprof = asyncprof(&folder);
+    let bin = std::path::Path::new(asyncprof.get_program())
+        .parent()
+        .unwrap()
+        .to_owned();
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
+    let mut codes = Vec::new();
+    for step in steps.filter(|step| !step.starts_with("Build")) {
+        let mut shell = std::process::Command::new("bash");
+        shell
+            .args(["-e", "-c", &script_of(step)])
+            .current_dir(folder.path())
+            .env("PATH", &path);
+        let ran = run(&mut shell);
+        let name = step.lines().next().unwrap_or_default();
+        codes.push((name, ran.code));
+        assert!(
+            name != "Compare" || ran.stdout.contains("▲ slower  service::ask_upstream"),
+            "{}",
+            ran.stdout
+        );
+    }
+    assert_eq!(codes, [("Record both in turn", 0), ("Compare", 1), ("Draw", 0)]);
+    let svg = fs::read_to_string(folder.path().join("diff.svg")).unwrap();
+    assert!(svg.contains("ask_upstream"));
+}

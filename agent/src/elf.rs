@@ -20,6 +20,31 @@ pub(crate) struct Function<'a> {
     pub(crate) size: u64,
 }
 
+/// Size of what the loader's tables name at this address. None if nothing is named there.
+pub(crate) fn size_of_symbol(address: u64) -> Option<u64> {
+    const RTLD_DL_SYMENT: i32 = 1;
+    unsafe extern "C" {
+        fn dladdr1(
+            address: *const libc::c_void,
+            info: *mut libc::Dl_info,
+            extra: *mut *mut libc::c_void,
+            flags: i32,
+        ) -> i32;
+    }
+    // SAFETY: the loader is asked with valid places; what it points to lives as long as the library.
+    unsafe {
+        let mut info = std::mem::zeroed::<libc::Dl_info>();
+        let mut symbol = std::ptr::null_mut();
+        if address == 0
+            || dladdr1(address as *const _, &mut info, &mut symbol, RTLD_DL_SYMENT) == 0
+            || symbol.is_null()
+        {
+            return None;
+        }
+        Some((*symbol.cast::<libc::Elf64_Sym>()).st_size)
+    }
+}
+
 /// A program file, mapped while we look at it.
 pub(crate) struct ElfFile {
     bytes: &'static [u8],

@@ -10,6 +10,7 @@
 compile_error!("asyncprof records on Linux x86-64 only, so far");
 
 pub mod api;
+mod asyncio;
 mod elf;
 mod imports;
 mod modules;
@@ -26,4 +27,4 @@ mod unwind_rules;
 mod wiped;
 
 pub use modules::is_static_program;
-pub use start::{Joined, join, join_named, leave_this_thread_out};
+pub use start::{join, join_named, leave_this_thread_out};

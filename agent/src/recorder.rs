@@ -8,7 +8,7 @@ use std::ffi::c_void;
 use std::io;
 use std::ops::Range;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering, compiler_fence};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering, compiler_fence};
 use std::sync::{Arc, OnceLock};
 
 use asyncprof_core::clock::ClockSource;
@@ -18,6 +18,7 @@ use asyncprof_core::region::{Region, THREAD_SLOTS};
 use asyncprof_core::ring::Producer;
 use asyncprof_core::stack_table::MAX_FRAMES;
 
+use crate::asyncio::{self, NameCache};
 use crate::sampling::{Callers, Interrupted};
 use crate::thread_pointer;
 use crate::unwind::{self, Cache, Entry};
@@ -27,11 +28,14 @@ use crate::wiped::wiped_in_child;
 /// This process in the recording.
 struct Recorder {
     region: Arc<Region>,
-    process: usize,
+    /// Its slot, once it has joined.
+    process: AtomicUsize,
     thread_key: libc::pthread_key_t,
-    /// 1 here, 0 in a forked child.
+    /// 1 while this process has joined, [`JOINING`] while it does; 0 before, and again in a forked child.
     alive: &'static AtomicU32,
 }
+
+const JOINING: u32 = 2;
 
 static RECORDER: OnceLock<Recorder> = OnceLock::new();
 static POOL: [AtomicPtr<Thread>; THREAD_SLOTS] = [const { AtomicPtr::new(ptr::null_mut()) }; THREAD_SLOTS];
@@ -43,6 +47,10 @@ pub(crate) struct Polled {
     pub(crate) task: u64,
     /// Upper end of its stack: where the poll tap was entered.
     pub(crate) stack_top: u64,
+    /// Of an asyncio task: the state of the interpreter's thread; else 0.
+    pub(crate) thread_state: u64,
+    /// And the frame of Python that its step was called from.
+    pub(crate) outer_frame: u64,
     /// The task's state word when it was first seen complete; 0 until then. Not 0 for a task that has none.
     pub(crate) end_state: u64,
     /// Other tasks have been polled within this poll: it is a scheduler's loop, and its own time nobody's.
@@ -53,6 +61,8 @@ impl Polled {
     pub(crate) const NONE: Polled = Polled {
         task: 0,
         stack_top: 0,
+        thread_state: 0,
+        outer_frame: 0,
         end_state: 0,
         is_host: false,
     };
@@ -105,6 +115,8 @@ pub(crate) struct Thread {
     /// Zeros are an empty table.
     rules: Rules,
     frames: [u64; MAX_FRAMES],
+    /// Zeros are an empty one, and names are the same for all owners.
+    names: NameCache,
     /// Where the thread answers when it is asked for its stack.
     sampling_stack: SamplingStack,
 }
@@ -112,12 +124,11 @@ pub(crate) struct Thread {
 #[repr(C, align(16))]
 struct SamplingStack([u8; 2 * unwind::STACK_NEEDED as usize]);
 
-/// Makes this process able to record. Once.
-pub(crate) fn install(region: Arc<Region>, process: usize) -> io::Result<()> {
+/// Makes this process able to [`join`] the recording. Once.
+pub(crate) fn install(region: Arc<Region>) -> io::Result<()> {
     let alive = wiped_in_child(size_of::<AtomicU32>())?.cast::<AtomicU32>();
     // SAFETY: fresh zeroed memory, never freed, of an atomic's size and more than its alignment.
     let alive = unsafe { &*alive };
-    alive.store(1, Ordering::Relaxed);
     let mut thread_key = 0;
     // SAFETY: `thread_key` is valid to write to; `give_back` is a function of this never unloaded library.
     match unsafe { libc::pthread_key_create(&mut thread_key, Some(give_back)) } {
@@ -126,7 +137,7 @@ pub(crate) fn install(region: Arc<Region>, process: usize) -> io::Result<()> {
     }
     let _ = RECORDER.set(Recorder {
         region,
-        process,
+        process: AtomicUsize::new(0),
         thread_key,
         alive,
     });
@@ -136,6 +147,40 @@ pub(crate) fn install(region: Arc<Region>, process: usize) -> io::Result<()> {
 /// Whether [`install`] was.
 pub(crate) fn is_installed() -> bool {
     RECORDER.get().is_some()
+}
+
+/// Whether this process has joined.
+pub(crate) fn is_joined() -> bool {
+    let joined = |recorder: &Recorder| recorder.alive.load(Ordering::Acquire) == 1;
+    RECORDER.get().is_some_and(joined)
+}
+
+/// From now on this process's events are written, if it had not joined: `claim` takes its slot in the table and tells
+/// of it. In a forked child that is a new one.
+pub(crate) fn join(claim: impl FnOnce(&Region) -> Option<usize>) {
+    let Some(recorder) = RECORDER.get() else { return };
+    let alive = recorder.alive;
+    if alive
+        .compare_exchange(0, JOINING, Ordering::Acquire, Ordering::Relaxed)
+        .is_err()
+        || !recorder.region.is_recording()
+    {
+        return;
+    }
+    // One that finds no slot does not look again.
+    if let Some(process) = claim(&recorder.region) {
+        recorder.process.store(process, Ordering::Relaxed);
+        // What the calling thread had in the process that it was forked from.
+        thread_pointer::set(ptr::null_mut());
+        alive.store(1, Ordering::Release);
+    }
+}
+
+/// Whether this process could [`join`]: it has not, or is the forked child of one that has.
+pub(crate) fn can_join() -> bool {
+    RECORDER
+        .get()
+        .is_some_and(|recorder| recorder.alive.load(Ordering::Relaxed) == 0 && recorder.region.is_recording())
 }
 
 /// The calling thread's state, if events are to be written now.
@@ -190,12 +235,13 @@ pub(crate) fn no_place() -> *mut Thread {
 #[cold]
 fn enter() -> Option<&'static mut Thread> {
     let recorder = RECORDER.get()?;
-    if recorder.alive.load(Ordering::Relaxed) == 0 || !recorder.region.is_recording() {
+    if recorder.alive.load(Ordering::Acquire) != 1 || !recorder.region.is_recording() {
         return None;
     }
     // Whoever finds no place does not look again with each event; nor does a signal handler that comes between.
     thread_pointer::set(no_place());
-    let (slot, producer) = recorder.region.claim_thread(recorder.process)?;
+    let process = recorder.process.load(Ordering::Relaxed);
+    let (slot, producer) = recorder.region.claim_thread(process)?;
     let Some(memory) = pooled(slot) else {
         recorder.region.release_thread(slot);
         return None;
@@ -241,7 +287,7 @@ fn enter() -> Option<&'static mut Thread> {
     // SAFETY: always succeeds.
     let tid = unsafe { libc::gettid() } as u64;
     thread.probe.begin(tid);
-    thread.write(Kind::ThreadStart, tid, recorder.process as u16, 0);
+    thread.write(Kind::ThreadStart, tid, process as u16, 0);
     Some(thread)
 }
 
@@ -282,12 +328,14 @@ unsafe extern "C" fn give_back(thread: *mut c_void) {
 pub(crate) fn answers() -> bool {
     RECORDER
         .get()
-        .is_some_and(|recorder| recorder.region.answers(recorder.process))
+        .is_some_and(|recorder| recorder.region.answers(recorder.process.load(Ordering::Relaxed)))
 }
 
 pub(crate) fn set_answers(answers: bool) {
     if let Some(recorder) = RECORDER.get() {
-        recorder.region.set_answers(recorder.process, answers);
+        recorder
+            .region
+            .set_answers(recorder.process.load(Ordering::Relaxed), answers);
     }
 }
 
@@ -330,9 +378,23 @@ impl Thread {
         };
         self.busy = true;
         compiler_fence(Ordering::SeqCst);
-        let len = unwind::capture_at(&mut self.rules, &mut self.cache, at, top, &mut self.frames);
-        let innermost = len.min(callers.len());
-        callers[..innermost].copy_from_slice(&self.frames[..innermost]);
+        let is_python = in_poll && self.polled.thread_state != 0;
+        let mut len = 0;
+        if !is_python || at.has_interrupted_call {
+            len = unwind::capture_at(&mut self.rules, &mut self.cache, at, top, &mut self.frames);
+            let innermost = len.min(callers.len());
+            callers[..innermost].copy_from_slice(&self.frames[..innermost]);
+        }
+        if is_python {
+            let Polled {
+                thread_state,
+                outer_frame,
+                ..
+            } = self.polled;
+            let (names, frames, region) = (&mut self.names, &mut self.frames, &recorder.region);
+            // SAFETY: as the step noted them, in which this thread still is.
+            len = unsafe { asyncio::sampled(names, frames, region, thread_state, outer_frame) };
+        }
         let answer = question.filter(|_| in_poll && len > 0);
         let stack = answer.map_or(0, |_| recorder.region.stacks().intern(&self.frames[..len]));
         compiler_fence(Ordering::SeqCst);
@@ -381,6 +443,22 @@ impl Thread {
         RECORDER
             .get()
             .map_or(0, |recorder| recorder.region.texts().intern(text).into())
+    }
+
+    /// The number of the stack whose frames, leaf first, `fill` puts into place; it returns how many.
+    #[inline]
+    pub(crate) fn intern_with(
+        &mut self,
+        fill: impl FnOnce(&mut NameCache, &mut [u64; MAX_FRAMES], &'static Region) -> usize,
+    ) -> u64 {
+        let Some(recorder) = RECORDER.get() else { return 0 };
+        self.busy = true;
+        compiler_fence(Ordering::SeqCst);
+        let len = fill(&mut self.names, &mut self.frames, &recorder.region);
+        let number = recorder.region.stacks().intern(&self.frames[..len]);
+        compiler_fence(Ordering::SeqCst);
+        self.busy = false;
+        u64::from(number)
     }
 
     /// The number of the stack above `entry`, up to the poll or the thread's end.

@@ -9,6 +9,7 @@ use std::ffi::CStr;
 use std::ops::Range;
 use std::sync::OnceLock;
 
+use crate::elf;
 use crate::imports::next_definition;
 use crate::sampling::Callers;
 
@@ -60,30 +61,8 @@ pub(crate) fn prepare() {
 
 /// The code of the C library's function of this name.
 fn range_of(name: &CStr) -> Option<Range<u64>> {
-    const RTLD_DL_SYMENT: i32 = 1;
-    unsafe extern "C" {
-        fn dladdr1(
-            address: *const libc::c_void,
-            info: *mut libc::Dl_info,
-            extra: *mut *mut libc::c_void,
-            flags: i32,
-        ) -> i32;
-    }
-    // SAFETY: the loader is asked with valid places; what it points to lives as long as the library.
-    unsafe {
-        let function = next_definition(name) as *const libc::c_void;
-        let mut info = std::mem::zeroed::<libc::Dl_info>();
-        let mut symbol = std::ptr::null_mut();
-        if function.is_null()
-            || dladdr1(function, &mut info, &mut symbol, RTLD_DL_SYMENT) == 0
-            || symbol.is_null()
-        {
-            return None;
-        }
-        let size = (*symbol.cast::<libc::Elf64_Sym>()).st_size;
-        let start = function as u64;
-        Some(start..start + size)
-    }
+    let start = next_definition(name) as u64;
+    Some(start..start + elf::size_of_symbol(start)?)
 }
 
 /// The number of the call that has just ended with `EINTR` at `ip`, if it is one that must be begun anew. `blocked` are

@@ -9,6 +9,7 @@
 
 use std::arch::asm;
 use std::ffi::{c_int, c_void};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use asyncprof_core::region::SAMPLING_SIGNAL;
@@ -23,6 +24,12 @@ type Sigaction = unsafe extern "C" fn(c_int, *const libc::sigaction, *mut libc::
 /// Makes this process ready to be asked. False if it is not possible, or the program was started with the signal
 /// ignored on purpose.
 pub(crate) fn enable() -> bool {
+    // A forked child that joins has inherited it.
+    static ENABLED: OnceLock<bool> = OnceLock::new();
+    *ENABLED.get_or_init(handle)
+}
+
+fn handle() -> bool {
     let Some(sigaction) = original() else { return false };
     restart::prepare();
     // SAFETY: zeros are a valid `sigaction`; both point to values of that type.
@@ -60,6 +67,8 @@ fn original() -> Option<Sigaction> {
 pub(crate) struct Interrupted {
     pub(crate) ip: u64,
     pub(crate) entry: Entry,
+    /// It was in a system call, which ends with `EINTR`.
+    pub(crate) has_interrupted_call: bool,
 }
 
 unsafe extern "C" fn on_signal(_signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
@@ -82,12 +91,13 @@ unsafe extern "C" fn on_signal(_signal: c_int, info: *mut libc::siginfo_t, conte
             sp: registers[libc::REG_RSP as usize] as u64,
             bp: registers[libc::REG_RBP as usize] as u64,
         },
+        has_interrupted_call: registers[libc::REG_RAX as usize] == -i64::from(libc::EINTR),
     };
     let mut callers = [at.ip + 1, 0, 0, 0];
     if let Some(thread) = recorder::interrupted() {
         answer_on_own_stack(thread, &at, &mut callers);
     }
-    if registers[libc::REG_RAX as usize] == -i64::from(libc::EINTR)
+    if at.has_interrupted_call
         && let Some(number) = restart::interrupted_call(at.ip, &callers, &context.uc_sigmask)
     {
         registers[libc::REG_RAX as usize] = number;

@@ -1,5 +1,6 @@
 //! Joins a recording: finds the region, finds the runtime, tells what came of it.
 
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Once};
@@ -8,37 +9,25 @@ use asyncprof_core::process_info::{ProcessInfo, Tap};
 use asyncprof_core::region::{ALLOW_UNKNOWN_TOKIO_VARIABLE, REGION_VARIABLE, Region};
 
 use crate::modules::Module;
-use crate::{modules, recorder, sampling, thread_pointer, tokio, unwind};
-
-/// What joining came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Joined {
-    /// What came of the attempt to tap the program's runtime. What the program tells of itself is recorded all the same.
-    pub runtime: Tap,
-}
+use crate::{asyncio, modules, recorder, sampling, thread_pointer, tokio, unwind};
 
 /// For programs that are linked with us: joins the recording that the environment names, if it names one that is
-/// there. Changes nothing otherwise.
-pub fn join_named() -> Option<Joined> {
+/// there. Changes nothing otherwise. Returns what came of the attempt to tap the program's runtime.
+pub fn join_named() -> Option<Tap> {
     join(Arc::new(region()?))
 }
 
-/// For programs that are linked with us: joins this recording. None if the process has joined one before, or there is
+/// For programs that are linked with us: joins this recording, for what the program tells of itself and, if that can be
+/// tapped, for its runtime: returns what came of that. None if the process has joined a recording before, or there is
 /// no room for it.
 ///
 /// Other threads may run, of a runtime, too: its tables are replaced word by word, each of which makes sense
 /// beside the others' old values ([`tokio::attach`]).
-pub fn join(region: Arc<Region>) -> Option<Joined> {
-    if recorder::is_installed() {
-        return None;
-    }
-    let mut runtime = None;
-    try_join(region, |program| {
-        let tap = tokio::attach(program, allows_unknown());
-        runtime = Some(tap.clone());
-        if tap.writes_events() { tap } else { Tap::Library }
-    })?;
-    runtime.map(|runtime| Joined { runtime })
+pub fn join(region: Arc<Region>) -> Option<Tap> {
+    guarded(|| match recorder::is_installed() {
+        true => None,
+        false => try_join(region, |_| Tap::Library),
+    })
 }
 
 /// Joins the recording, if [`start`](preload) has found no runtime, for what the program tells of itself. Whether this
@@ -46,13 +35,24 @@ pub fn join(region: Arc<Region>) -> Option<Joined> {
 pub(crate) fn join_for_library() -> bool {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        if !recorder::is_installed()
-            && let Some(region) = region()
-        {
-            try_join(Arc::new(region), |_| Tap::Library);
-        }
+        guarded(|| {
+            if recorder::is_joined() {
+                return None;
+            }
+            if !recorder::is_installed() {
+                unwind::prepare(&modules::mapped());
+                recorder::install(Arc::new(region()?)).ok()?;
+            }
+            join_late(Tap::Library);
+            Some(())
+        });
     });
-    recorder::is_installed()
+    recorder::is_joined()
+}
+
+/// A fault of ours in an odd program must not end it: this may be called by the loader, through which nothing unwinds.
+fn guarded<T>(join: impl FnOnce() -> Option<T>) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(join)).unwrap_or_default()
 }
 
 /// The recording that the environment names.
@@ -64,46 +64,93 @@ fn region() -> Option<Region> {
     region.is_recording().then_some(region)
 }
 
-fn allows_unknown() -> bool {
-    std::env::var_os(ALLOW_UNKNOWN_TOKIO_VARIABLE).is_some_and(|value| value == "1")
-}
-
-/// A fault of ours in an odd program must not end it: this may be called by the loader, through which nothing unwinds.
-fn try_join(region: Arc<Region>, tap: impl FnOnce(&Module) -> Tap) -> Option<()> {
-    catch_unwind(AssertUnwindSafe(|| join_with(region, tap))).unwrap_or_default()
-}
-
-fn join_with(region: Arc<Region>, tap: impl FnOnce(&Module) -> Tap) -> Option<()> {
-    let started_ticks = region.now();
+/// Returns what was found, which is what the process tells of itself, unless that is no runtime: then `untapped` says.
+fn try_join(region: Arc<Region>, untapped: fn(Tap) -> Tap) -> Option<Tap> {
     let pid = pid_as_the_recorder_sees_it();
+    let started_ticks = region.now();
     let process = region.claim_process(pid)?;
     let mapped = modules::mapped();
     let program = mapped.first()?;
     let own_code = unwind::prepare(&mapped);
-    let tap = tap(program);
-    let writes_events = tap.writes_events();
-    let info = ProcessInfo {
+    let allow_unknown = std::env::var_os(ALLOW_UNKNOWN_TOKIO_VARIABLE).is_some_and(|value| value == "1");
+    let python = asyncio::find();
+    let found = match tokio::attach(program, allow_unknown) {
+        Tap::NoRuntime => match &python {
+            Some(Ok(python)) => Tap::Python {
+                python: python.clone(),
+            },
+            Some(Err(reason)) => Tap::Refused {
+                reason: reason.clone(),
+            },
+            None => Tap::NoRuntime,
+        },
+        tap => tap,
+    };
+    let tap = match found.is_tapped() {
+        true => found.clone(),
+        false => untapped(found.clone()),
+    };
+    let is_tapped = tap.is_tapped();
+    let can_be_asked = can_be_asked(&region, pid);
+    region.publish_process(process, info(pid, started_ticks, tap, &mapped, own_code));
+    let awaits_asyncio = matches!(python, Some(Ok(_)));
+    if (is_tapped || awaits_asyncio) && recorder::install(region).is_ok() {
+        if is_tapped {
+            recorder::join(|_| Some(process));
+            #[cfg(not(feature = "preload"))]
+            crate::imports::replace(program);
+            tokio::enable_spawn_tap();
+            answer(can_be_asked);
+        }
+        if awaits_asyncio {
+            asyncio::await_import();
+        }
+    }
+    Some(found)
+}
+
+/// Joins the recording now, if this process has not: its runtime was loaded later, or it is the forked child of one
+/// that has joined.
+pub(crate) fn join_late(tap: Tap) {
+    let mut is_asked = false;
+    recorder::join(|region| {
+        let pid = pid_as_the_recorder_sees_it();
+        is_asked = tap.is_tapped() && can_be_asked(region, pid);
+        let process = region.claim_process(pid)?;
+        let mapped = modules::mapped();
+        let info = info(pid, region.now(), tap, &mapped, unwind::own_code(&mapped));
+        region.publish_process(process, info);
+        Some(process)
+    });
+    answer(is_asked);
+}
+
+fn can_be_asked(region: &Region, pid: u32) -> bool {
+    // In another PID namespace the recorder knows our threads by other numbers.
+    region.prompt_ticks() != 0 && pid == std::process::id()
+}
+
+/// This process's threads answer from now on, if they are asked.
+fn answer(is_asked: bool) {
+    if is_asked && sampling::enable() {
+        recorder::set_answers(true);
+    }
+}
+
+fn info(pid: u32, started_ticks: u64, tap: Tap, mapped: &[Module], own_code: Range<u64>) -> ProcessInfo {
+    let executable = mapped
+        .first()
+        .map(|program| program.path.to_string_lossy().into_owned());
+    ProcessInfo {
         pid,
         // SAFETY: always succeeds.
         parent_pid: unsafe { libc::getppid() } as u32,
-        executable: program.path.to_string_lossy().into_owned(),
+        executable: executable.unwrap_or_default(),
         started_ticks,
         modules: mapped.iter().filter_map(|module| module.info()).collect(),
         own_code,
         tap,
-    };
-    // In another PID namespace the recorder knows our threads by other numbers.
-    let can_be_asked = region.prompt_ticks() != 0 && pid == std::process::id();
-    region.publish_process(process, info);
-    if writes_events && recorder::install(region, process).is_ok() {
-        #[cfg(not(feature = "preload"))]
-        crate::imports::replace(program);
-        tokio::enable_spawn_tap();
-        if can_be_asked && sampling::enable() {
-            recorder::set_answers(true);
-        }
     }
-    Some(())
 }
 
 /// From now on nothing that the calling thread does is recorded: it is one of ours.
@@ -121,6 +168,8 @@ fn pid_as_the_recorder_sees_it() -> u32 {
 
 #[cfg(feature = "preload")]
 mod preload {
+    use super::*;
+
     /// Run by the loader after all libraries are relocated and before the program's `main`.
     #[used]
     #[unsafe(link_section = ".init_array")]
@@ -130,9 +179,6 @@ mod preload {
         // This library's own panics, of which there should be none, are not the program's to print.
         std::panic::set_hook(Box::new(|_| ()));
         crate::panic_tap::prepare();
-        if let Some(region) = super::region() {
-            let attach = |program: &super::Module| super::tokio::attach(program, super::allows_unknown());
-            super::try_join(super::Arc::new(region), attach);
-        }
+        guarded(|| try_join(Arc::new(region()?), |found| found));
     }
 }

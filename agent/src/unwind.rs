@@ -44,15 +44,15 @@ pub(crate) fn prepare(modules: &[Module]) -> Range<u64> {
 
 /// The whole library that was preloaded.
 #[cfg(feature = "preload")]
-fn own_code(modules: &[Module]) -> Range<u64> {
-    let here = prepare as *const () as u64;
+pub(crate) fn own_code(modules: &[Module]) -> Range<u64> {
+    let here = own_code as *const () as u64;
     let segment = modules.iter().find_map(|module| module.load_segment_at(here));
     segment.unwrap_or(0..0)
 }
 
 /// Within a program the section in which lie those of our functions that call the program's.
 #[cfg(not(feature = "preload"))]
-fn own_code(_modules: &[Module]) -> Range<u64> {
+pub(crate) fn own_code(_modules: &[Module]) -> Range<u64> {
     unsafe extern "C" {
         // Made by the linker, for any section whose name is an identifier.
         #[link_name = "__start_asyncprof_taps"]

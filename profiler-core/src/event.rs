@@ -62,6 +62,9 @@ pub enum Kind {
     /// From here on what is polled on this thread, else the thread itself, carries a label. Subject: the number of the
     /// key among the [texts](crate::texts); value: that of its value; aux: [`LABEL_REMOVED`] if it is taken away.
     Label = 18,
+    /// The tasks of a table have a name of their own. Subject: none; aux: the table's index; value: a stack of the one
+    /// frame that names them.
+    TableNamed = 19,
 }
 
 /// The aux of a [`Kind::Label`] that takes the label of that key away.
@@ -80,7 +83,7 @@ pub fn wake_aux(tag: u16, relays: u8) -> u16 {
 }
 
 impl Kind {
-    const ALL: [Kind; 18] = [
+    const ALL: [Kind; 19] = [
         Kind::ThreadStart,
         Kind::Gap,
         Kind::Spawn,
@@ -99,6 +102,7 @@ impl Kind {
         Kind::RelayDrop,
         Kind::Work,
         Kind::Label,
+        Kind::TableNamed,
     ];
 
     fn from_byte(byte: u8) -> Option<Kind> {
@@ -210,7 +214,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn decode_reverses_encode(kind in 1u8..=18, ticks in 0..=TICKS_MASK, subject in 0..=SUBJECT_MASK, aux: u16, value: u64) {
+        fn decode_reverses_encode(kind in 1u8..=19, ticks in 0..=TICKS_MASK, subject in 0..=SUBJECT_MASK, aux: u16, value: u64) {
             let kind = Kind::from_byte(kind).unwrap();
             let event = Event { kind, ticks, subject, aux, value };
             prop_assert_eq!(Event::decode(event.encode()), Some(event));
@@ -218,7 +222,7 @@ mod tests {
 
         #[test]
         fn any_word_decodes_or_is_refused(word: u64) {
-            let known = (1..=18).contains(&(word >> 56));
+            let known = (1..=19).contains(&(word >> 56));
             prop_assert_eq!(Event::kind_of(word).is_some(), known);
         }
     }

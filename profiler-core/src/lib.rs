@@ -13,11 +13,14 @@ pub mod diff;
 pub mod event;
 #[cfg(all(test, loom))]
 mod loom_tests;
+pub mod named_frame;
 pub mod probe;
 #[cfg(not(loom))]
 pub mod process_info;
 #[cfg(not(loom))]
 pub mod profile;
+#[cfg(not(loom))]
+pub mod python;
 #[cfg(not(loom))]
 pub mod region;
 pub mod ring;

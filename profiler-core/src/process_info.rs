@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::python::StackLayout;
 use serde::{Deserialize, Serialize};
 
 /// Everything the recording side must know to make sense of a process's events.
@@ -32,17 +33,18 @@ pub enum Tap {
     },
     /// The program itself tells, through the library.
     Library,
+    /// CPython that has imported asyncio. Its tables name themselves by events.
+    Asyncio { python: String, layout: StackLayout },
+    /// CPython that has not imported asyncio. One that does tells of itself again.
+    Python { python: String },
     /// There may be a runtime, but we stayed out; why and what to do about it.
     Refused { reason: String },
 }
 
 impl Tap {
-    /// Whether events come from such a process.
-    pub fn writes_events(&self) -> bool {
-        match self {
-            Tap::Tokio { .. } | Tap::Library => true,
-            Tap::NoRuntime | Tap::Refused { .. } => false,
-        }
+    /// Whether events are to be expected.
+    pub fn is_tapped(&self) -> bool {
+        matches!(self, Tap::Tokio { .. } | Tap::Asyncio { .. } | Tap::Library)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use asyncprof_core::aggregate::{RawGroup, RawRow, RawStack, RawWaker, WINDOW_NS};
+use asyncprof_core::named_frame::{Named, record_of};
 use asyncprof_core::process_info::{ProcessInfo, Tap};
 use asyncprof_core::profile::{
     Frame, FrameId, Function, Group, GroupId, Label, LabelsId, LongPoll, Meta, Module, ModuleId, OpenWait,
@@ -13,6 +14,7 @@ use asyncprof_core::region::Region;
 use crate::delays::delays;
 use crate::merge::{merge_equal, merge_roots};
 use crate::parents::complete_parents;
+use crate::python_names::dotted;
 use crate::sampler::Recorded;
 use crate::symbolize::{DebugFiles, DebugInfo};
 use crate::task_kinds::task_kinds;
@@ -122,7 +124,6 @@ impl<'a> Assembler<'a> {
 
     fn processes(&mut self) {
         for (number, info) in self.recorded.processes.iter().enumerate() {
-            // The others have no tasks; a shell script starts hundreds of them.
             let (runtime, task_tables, waker_tables) = match &info.tap {
                 Tap::Tokio {
                     version,
@@ -134,7 +135,9 @@ impl<'a> Assembler<'a> {
                     *waker_tables,
                 ),
                 Tap::Library => (String::new(), 0, 0),
-                Tap::NoRuntime | Tap::Refused { .. } => continue,
+                Tap::Asyncio { python, .. } => (format!("asyncio (CPython {python})"), 0, 0),
+                // The others have no tasks; a shell script starts hundreds of them.
+                Tap::NoRuntime | Tap::Python { .. } | Tap::Refused { .. } => continue,
             };
             self.process_ids
                 .insert(number as u32, ProcessId(self.profile.processes.len() as u32));
@@ -166,6 +169,7 @@ impl<'a> Assembler<'a> {
     fn groups(&mut self) {
         for raw in &self.recorded.raw.groups {
             let spawn_stack = self.stack(raw.spawn_stack);
+            let table_name = self.table_name(raw);
             let RawGroup {
                 process,
                 is_root,
@@ -179,7 +183,7 @@ impl<'a> Assembler<'a> {
                 ..
             } = *raw;
             let name = match name {
-                0 => StringId(0),
+                0 => table_name,
                 name => self.text(name),
             };
             let group = Group {
@@ -196,6 +200,20 @@ impl<'a> Assembler<'a> {
             };
             self.profile.groups.push(group);
         }
+    }
+
+    /// The name that the table brought with it; else the empty string.
+    fn table_name(&mut self, raw: &RawGroup) -> StringId {
+        let names = &self.recorded.raw.table_names;
+        let name = raw.table.and_then(|table| names.get(&(raw.process, table)));
+        let stack = name.map_or(StackId::default(), |&name| self.stack(name));
+        let frame = self.profile.stacks[stack.index()].first();
+        frame.map_or(StringId::default(), |frame| {
+            let functions = &self.profile.frames[frame.index()].functions;
+            functions
+                .first()
+                .map_or(StringId::default(), |function| function.name)
+        })
     }
 
     fn rows_and_wakers(&mut self) {
@@ -342,6 +360,9 @@ impl<'a> Assembler<'a> {
     }
 
     fn frame(&mut self, process: Option<&ProcessInfo>, return_address: u64) -> FrameId {
+        if let Some(record) = record_of(return_address) {
+            return self.named_frame(return_address, record);
+        }
         // The call lies before the address it returns to, which may belong to the next line or function.
         let address = return_address.saturating_sub(1);
         let within = |m: &&asyncprof_core::process_info::ModuleInfo| (m.start..m.end).contains(&address);
@@ -359,6 +380,29 @@ impl<'a> Assembler<'a> {
             functions: Vec::new(),
         });
         self.frames.insert(key, id);
+        id
+    }
+
+    /// A frame that brings its name with it.
+    fn named_frame(&mut self, word: u64, record: u32) -> FrameId {
+        if let Some(&id) = self.frames.get(&(None, word)) {
+            return id;
+        }
+        let mut words = Vec::new();
+        self.region.stacks().read(record, &mut words);
+        let named = Named::decode(&words);
+        let function = Function {
+            name: self.string(&dotted(&named.file, &named.function)),
+            file: self.string(&named.file),
+            line: named.line,
+        };
+        let id = FrameId(self.profile.frames.len() as u32);
+        self.profile.frames.push(Frame {
+            module: None,
+            address: word,
+            functions: vec![function],
+        });
+        self.frames.insert((None, word), id);
         id
     }
 

@@ -7,6 +7,7 @@ mod live;
 mod merge;
 mod names;
 mod parents;
+mod python_names;
 mod recording;
 mod sampler;
 mod stacks;

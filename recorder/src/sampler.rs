@@ -252,11 +252,7 @@ impl State {
                 tasks_alive: self.aggregator.tasks_alive(),
                 events: counts.events,
                 events_lost: self.region.events_lost(),
-                tapped_processes: self
-                    .processes
-                    .iter()
-                    .filter(|info| info.tap.writes_events())
-                    .count(),
+                tapped_processes: self.processes.iter().filter(|info| info.tap.is_tapped()).count(),
             };
             // Nobody waiting for the answer any more is nothing of note.
             match ask {
@@ -440,7 +436,7 @@ impl State {
         // A process that becomes another program may get a lower slot for it than it had.
         found.sort_by_key(|(_, info)| info.started_ticks);
         for (slot, info) in found {
-            if !info.tap.writes_events() {
+            if !info.tap.is_tapped() {
                 // No events will come from it; a script may start more of them than there are slots.
                 self.region.release_process(slot);
                 self.processes.push(info);

@@ -73,6 +73,27 @@ pub fn static_fixture(name: &str, bin: &str) -> Result<PathBuf, String> {
     }
 }
 
+/// A Python that has the packages of `fixtures/python/requirements.txt`. The error says why there is none.
+pub fn python_environment() -> Result<PathBuf, String> {
+    static MADE: Mutex<Option<Result<PathBuf, String>>> = Mutex::new(None);
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    let make = || {
+        let script = workspace_root().join("scripts/python-venv.sh");
+        let output = Command::new(script)
+            .env("CARGO_TARGET_DIR", target_dir())
+            .output()
+            .map_err(|error| error.to_string())?;
+        let [told, why] =
+            [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text).into_owned());
+        if output.status.success() {
+            Ok(PathBuf::from(told.trim()))
+        } else {
+            Err(why)
+        }
+    };
+    made.get_or_insert_with(make).clone()
+}
+
 fn build(name: &str, profile: &str, bin: &str, target: &Path) {
     let mut cargo = cargo("build", name, profile, bin, target);
     run(&mut cargo, &format!("build the fixture {name}/{bin}"));
@@ -140,7 +161,7 @@ fn run(command: &mut Command, what: &str) {
     );
 }
 
-fn workspace_root() -> &'static Path {
+pub fn workspace_root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .expect("the package lies in the workspace's folder")

@@ -5,24 +5,24 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use asyncprof_core::diff::{
-    Answer, Diff, DiffOptions, Exposure, Folded, Question, compare, compare_folded, objections,
+    Answer, Diff, DiffOptions, Exposure, Folded, compare, compare_folded, counts_work, objections,
 };
 use asyncprof_core::profile::Profile;
-use asyncprof_core::view::By;
-use clap::{Args, ValueEnum};
+use clap::Args;
 
-use super::diff_folded::load_folded;
-use super::load::load;
+use super::by::{ByArg, a_state};
+use super::diff_args::{FailOnArg, MatchArg, PerArg, SortArg, WidthArg, parse_percent};
+use super::diff_input::{Sides, load_sides};
 use super::rules::RulesArg;
 use super::symbols::SymbolsArg;
 use crate::record::write_picture;
 use crate::render::{
-    DiffInput, DiffReport, FoldedReport, Sort, Width, diff_json, diff_picture, diff_text, folded_text,
+    DiffInput, DiffReport, FoldedInput, FoldedReport, diff_json, diff_picture, diff_text, folded_text,
 };
 
 /// Compare two recordings: what got slower, what faster, what did not change, and what cannot be told
 ///
-/// Each place in the program has a rate (task time per second of recording) on both sides, with the error that the
+/// Each place in the program has a rate (task time per unit of work, or second of recording) on both sides, with the error that the
 /// episodes and the time windows allow. docs/statistics.md explains what the verdicts mean.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -31,7 +31,7 @@ Examples:
   asyncprof diff a1.data a2.data a3.data --vs b1.data b2.data b3.data
   asyncprof diff -o diff.svg before.data after.data  draw it, too
   asyncprof diff --by io before.data after.data      only the waits for input and output
-  asyncprof diff --per share before.data after.data  whatever the load was
+  asyncprof diff --per load before.data after.data   one had more to do than the other
   asyncprof diff --fail-on slower main.data pr.data  for CI: fails if anything got slower
   asyncprof diff before.folded after.folded          folded stacks of any profiler: shares only
   asyncprof diff --json a.data b.data | jq '.findings[] | [.verdict, .frame]'
@@ -49,13 +49,13 @@ pub(crate) struct DiffCommand {
     #[arg(long, value_name = "PROFILE", num_args = 1..)]
     vs: Vec<PathBuf>,
     /// Which time to compare
-    #[arg(long, value_enum, value_name = "TIME", default_value_t = ByArg::Wall)]
+    #[arg(long, value_name = "TIME", default_value = "wall", value_parser = a_state())]
     by: ByArg,
-    /// What times are divided by
-    #[arg(long, value_enum, value_name = "WHAT", default_value_t = PerArg::Second)]
-    per: PerArg,
+    /// What times are divided by [default: work if all runs counted it, else second]
+    #[arg(long, value_enum, value_name = "WHAT")]
+    per: Option<PerArg>,
     /// Changes below this part of all compared time do not matter
-    #[arg(long, value_name = "PERCENT", default_value = "0.5%", value_parser = parse_percent)]
+    #[arg(long, value_name = "PERCENT", default_value = "1%", value_parser = parse_percent)]
     min_effect: f64,
     /// How functions of both sides are matched
     #[arg(long = "match", value_enum, value_name = "HOW", default_value_t = MatchArg::Names)]
@@ -70,7 +70,7 @@ pub(crate) struct DiffCommand {
     /// How wide the picture draws each stack
     #[arg(long, value_enum, value_name = "SIDE", default_value_t = WidthArg::Union)]
     width: WidthArg,
-    /// Write JSON; rates are nanoseconds of task time per second
+    /// Write JSON; rates are nanoseconds of task time
     #[arg(long)]
     json: bool,
     /// How many changes are listed at most
@@ -85,258 +85,153 @@ pub(crate) struct DiffCommand {
     /// End with 1 if this happened, and with 3 if the data cannot tell
     #[arg(long, value_enum, value_name = "WHAT")]
     fail_on: Option<FailOnArg>,
+    /// With --fail-on: "no" takes data that would have shown a change of this part of all compared time
+    #[arg(long, value_name = "PERCENT", default_value = "10%", value_parser = parse_percent)]
+    detectable: f64,
     /// Compare runs that had better not be compared
     #[arg(long)]
     force: bool,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum ByArg {
-    /// All of it: waiting, scheduled and running
-    Wall,
-    /// Waiting at an await
-    Wait,
-    /// Waiting for input and output
-    Io,
-    /// Ready to run, without a worker
-    Sched,
-    /// Being polled
-    Running,
-    /// Being polled, on the CPU
-    Cpu,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum PerArg {
-    /// Seconds of recording
-    Second,
-    /// All compared time: only shares count
-    Share,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum WidthArg {
-    /// As on the side that has more of it: what vanished stays visible
-    Union,
-    /// As in the base
-    Base,
-    /// As in the new runs
-    New,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum MatchArg {
-    /// By name, without hashes, closure numbers and crate disambiguators
-    Names,
-    /// By the whole name
-    Exact,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum SortArg {
-    /// Largest change first
-    Change,
-    /// Largest change in relation to the place's own time first
-    Relative,
-    /// Surest first
-    Q,
-    /// By name
-    Name,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum FailOnArg {
-    /// Anything got slower
-    Slower,
-    /// Anything got faster
-    Faster,
-    /// Either
-    Change,
-    /// The data cannot tell
-    Inconclusive,
-}
-
-impl From<ByArg> for By {
-    fn from(by: ByArg) -> By {
-        match by {
-            ByArg::Wall => By::Wall,
-            ByArg::Wait => By::Wait,
-            ByArg::Io => By::Io,
-            ByArg::Sched => By::Sched,
-            ByArg::Running => By::Running,
-            ByArg::Cpu => By::Cpu,
-        }
-    }
-}
-
-impl From<SortArg> for Sort {
-    fn from(sort: SortArg) -> Sort {
-        match sort {
-            SortArg::Change => Sort::Change,
-            SortArg::Relative => Sort::Relative,
-            SortArg::Q => Sort::Q,
-            SortArg::Name => Sort::Name,
-        }
-    }
-}
-
-impl From<WidthArg> for Width {
-    fn from(width: WidthArg) -> Width {
-        match width {
-            WidthArg::Union => Width::Union,
-            WidthArg::Base => Width::Base,
-            WidthArg::New => Width::New,
-        }
-    }
-}
-
-impl From<FailOnArg> for Question {
-    fn from(fail_on: FailOnArg) -> Question {
-        match fail_on {
-            FailOnArg::Slower => Question::Slower,
-            FailOnArg::Faster => Question::Faster,
-            FailOnArg::Change => Question::Change,
-            FailOnArg::Inconclusive => Question::Inconclusive,
-        }
-    }
-}
-
-fn parse_percent(text: &str) -> Result<f64> {
-    match text.strip_suffix('%').unwrap_or(text).trim().parse::<f64>() {
-        Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent / 100.0),
-        _ => bail!("expected a percentage from 0 to 100, for example 0.5%"),
-    }
-}
-
 /// Wrong usage, unreadable input, or runs that cannot be compared.
 const UNUSABLE: u8 = 2;
 
+struct Compared {
+    diff: Diff,
+    report: Report,
+}
+
+enum Report {
+    Recordings(DiffReport),
+    Folded(FoldedReport),
+}
+
 impl DiffCommand {
     pub(crate) fn run(self) -> Result<u8> {
-        let folded = self.sides().and_then(|(base, new)| load_folded(base, new));
-        match folded.and_then(|sides| sides.map(|sides| self.compared_folded(&sides)).transpose()) {
-            Ok(None) => {}
-            Ok(Some((diff, is_counted))) => {
-                self.print_folded(&diff, is_counted)?;
-                return Ok(self.exit_code(&diff));
-            }
-            Err(error) => return Ok(refuse(&error)),
-        }
-        let compared = self.compared();
-        let (runs, diff, objections) = match compared {
+        let compared = match self.compared() {
             Ok(compared) => compared,
-            Err(error) => return Ok(refuse(&error)),
+            Err(error) => {
+                let _ = writeln!(std::io::stderr(), "asyncprof: {error:#}");
+                return Ok(UNUSABLE);
+            }
         };
-        self.print(&runs, &diff, objections)?;
-        Ok(self.exit_code(&diff))
-    }
-
-    fn exit_code(&self, diff: &Diff) -> u8 {
-        let answer = self.fail_on.map(|question| diff.answer(question.into()));
-        match answer {
+        self.print(&compared)?;
+        let answer = self.fail_on.map(|question| compared.diff.answer(question.into()));
+        Ok(match answer {
             None | Some(Answer::No) => 0,
             Some(Answer::Yes) => 1,
             Some(Answer::CannotTell) => 3,
-        }
-    }
-
-    /// And whether samples were counted.
-    fn compared_folded(&self, sides: &[Vec<Folded>; 2]) -> Result<(Diff, bool)> {
-        let is_plain = matches!((self.by, self.sort), (ByArg::Wall, SortArg::Change));
-        if !is_plain || self.output.is_some() || self.all {
-            bail!("--by, --sort, --all and -o are for recordings of asyncprof, and these are folded stacks");
-        }
-        let [base, new] = sides.each_ref().map(|side| side.iter().collect::<Vec<_>>());
-        let options = DiffOptions {
-            min_effect: self.min_effect,
-            exact_names: matches!(self.names, MatchArg::Exact),
-            ..DiffOptions::default()
-        };
-        let is_counted = base.iter().chain(&new).all(|folded| folded.is_counted);
-        Ok((compare_folded(&base, &new, &options), is_counted))
-    }
-
-    fn print_folded(&self, diff: &Diff, is_counted: bool) -> Result<()> {
-        let names = |paths: &[PathBuf]| paths.iter().map(|path| path.display().to_string()).collect();
-        let (base, new) = self.sides()?;
-        let report = FoldedReport::new(
-            diff,
-            [names(base), names(new)],
-            is_counted,
-            self.min_effect,
-            self.limit,
-        );
-        match self.json {
-            true => diff_json(&report, stdout().lock()),
-            false => folded_text(&report, wants_color(), stdout().lock()),
-        }
-    }
-
-    fn compared(&self) -> Result<(Runs, Diff, Vec<String>)> {
-        if self.json && self.output.as_deref() == Some(Path::new("-")) {
-            bail!("--json and -o - cannot both write to standard output");
-        }
-        let runs = self.load()?;
-        let (base, new) = (references(&runs.base), references(&runs.new));
-        let options = DiffOptions {
-            by: self.by.into(),
-            exposure: self.exposure(),
-            min_effect: self.min_effect,
-            exact_names: matches!(self.names, MatchArg::Exact),
-            rules: self.rules.load()?,
-        };
-        let diff = compare(&base, &new, &options);
-        let objections = objections(&base, &new, &diff);
-        if !self.force && !objections.is_empty() {
-            bail!("{}; --force compares them all the same", objections.join("; "));
-        }
-        Ok((runs, diff, objections))
-    }
-
-    fn sides(&self) -> Result<(&[PathBuf], &[PathBuf])> {
-        match (self.profiles.as_slice(), self.vs.as_slice()) {
-            ([base, new], []) => Ok((std::slice::from_ref(base), std::slice::from_ref(new))),
-            (_, []) => bail!("expected two profiles, BASE and NEW, or several on each side of --vs"),
-            sides => Ok(sides),
-        }
-    }
-
-    fn load(&self) -> Result<Runs> {
-        let (base, new) = self.sides()?;
-        let debug_files = self.symbols.load()?;
-        let side = |paths: &[PathBuf]| {
-            paths
-                .iter()
-                .map(|path| Ok((path.display().to_string(), load(path, &debug_files)?)))
-                .collect::<Result<Vec<_>>>()
-        };
-        Ok(Runs {
-            base: side(base)?,
-            new: side(new)?,
         })
     }
 
-    fn exposure(&self) -> Exposure {
-        match self.per {
-            PerArg::Second => Exposure::Seconds,
-            PerArg::Share => Exposure::Share,
+    fn compared(&self) -> Result<Compared> {
+        if self.json && self.output.as_deref() == Some(Path::new("-")) {
+            bail!("--json and -o - cannot both write to standard output");
+        }
+        let (base, new) = match (self.profiles.as_slice(), self.vs.as_slice()) {
+            ([base, new], []) => (std::slice::from_ref(base), std::slice::from_ref(new)),
+            (_, []) => bail!("expected two profiles, BASE and NEW, or several on each side of --vs"),
+            sides => sides,
+        };
+        match load_sides(base, new)? {
+            Sides::Recordings(base, new) => {
+                let named = |side: Vec<(String, Profile)>| {
+                    let named = side.into_iter();
+                    let named = named.map(|(path, profile)| Ok((path, self.symbols.name(profile)?)));
+                    named.collect::<Result<Vec<_>>>()
+                };
+                self.recordings(&named(base)?, &named(new)?)
+            }
+            Sides::Folded(base, new) => self.folded(&base, &new),
         }
     }
 
-    fn print(&self, runs: &Runs, diff: &Diff, objections: Vec<String>) -> Result<()> {
+    fn recordings(&self, base: &[(String, Profile)], new: &[(String, Profile)]) -> Result<Compared> {
+        let references = |runs| <[(String, Profile)]>::iter(runs).map(|run| &run.1).collect();
+        let (base_runs, new_runs): (Vec<&Profile>, Vec<&Profile>) = (references(base), references(new));
+        let runs = || base.iter().chain(new);
+        let exposure = match self.per {
+            Some(per) => per.into(),
+            None => Exposure::usual(runs().map(|run| &run.1)),
+        };
+        if let Some(idle) = runs().find(|run| exposure == Exposure::Work && !counts_work(&run.1)) {
+            bail!(
+                "--per work needs runs that counted units of work, and {} has none",
+                idle.0
+            );
+        }
+        let options = DiffOptions {
+            by: self.by.into(),
+            exposure,
+            rules: self.rules.load()?,
+            ..self.options()
+        };
+        let diff = compare(&base_runs, &new_runs, &options);
+        let objections = objections(&base_runs, &new_runs, &diff);
+        if !self.force && !objections.is_empty() {
+            bail!("{}; --force compares them all the same", objections.join("; "));
+        }
         let report = DiffReport::new(DiffInput {
-            diff,
-            base: &runs.base,
-            new: &runs.new,
-            exposure: self.exposure(),
+            diff: &diff,
+            base,
+            new,
+            exposure,
             min_effect: self.min_effect,
+            detectable: self.detectable,
             objections,
             limit: self.limit,
             sort: self.sort.into(),
             all: self.all,
         });
+        Ok(Compared {
+            report: Report::Recordings(report),
+            diff,
+        })
+    }
+
+    fn folded(&self, base: &[(String, Folded)], new: &[(String, Folded)]) -> Result<Compared> {
+        let is_for_shares = self.by == ByArg::Wall && matches!(self.per, None | Some(PerArg::Share));
+        if !is_for_shares || self.rules.is_given() {
+            bail!("--by, --per and --rules are for recordings of asyncprof: folded stacks have only shares");
+        }
+        let references = |files| <[(String, Folded)]>::iter(files).map(|file| &file.1).collect();
+        let (base_files, new_files): (Vec<&Folded>, Vec<&Folded>) = (references(base), references(new));
+        let diff = compare_folded(&base_files, &new_files, &self.options());
+        let names = |files: &[(String, Folded)]| files.iter().map(|file| file.0.clone()).collect();
+        let report = FoldedReport::new(FoldedInput {
+            diff: &diff,
+            base: names(base),
+            new: names(new),
+            is_counted: base.iter().chain(new).all(|file| file.1.is_counted),
+            min_effect: self.min_effect,
+            detectable: self.detectable,
+            limit: self.limit,
+            sort: self.sort.into(),
+            all: self.all,
+        });
+        Ok(Compared {
+            report: Report::Folded(report),
+            diff,
+        })
+    }
+
+    /// What recordings and folded stacks have in common.
+    fn options(&self) -> DiffOptions {
+        DiffOptions {
+            min_effect: self.min_effect,
+            detectable: self.detectable,
+            exact_names: matches!(self.names, MatchArg::Exact),
+            ..DiffOptions::default()
+        }
+    }
+
+    fn print(&self, compared: &Compared) -> Result<()> {
         if let Some(output) = &self.output {
-            let svg = diff_picture(diff, &report, self.by.into(), self.width.into())?;
+            let captions = match &compared.report {
+                Report::Recordings(report) => report.captions(self.by.into()),
+                Report::Folded(report) => report.captions(),
+            };
+            let svg = diff_picture(&compared.diff, &captions, self.width.into())?;
             if output == Path::new("-") {
                 stdout().write_all(&svg)?;
                 return Ok(());
@@ -344,27 +239,16 @@ impl DiffCommand {
             write_picture(output, &svg)?;
             let _ = writeln!(std::io::stderr(), "flame graph: {}", output.display());
         }
-        match self.json {
-            true => diff_json(&report, stdout().lock()),
-            false => diff_text(&report, wants_color(), stdout().lock()),
+        let out = stdout().lock();
+        match (&compared.report, self.json) {
+            (Report::Recordings(report), true) => diff_json(report, out),
+            (Report::Recordings(report), false) => diff_text(report, wants_color(), out),
+            (Report::Folded(report), true) => diff_json(report, out),
+            (Report::Folded(report), false) => folded_text(report, wants_color(), out),
         }
     }
 }
 
 fn wants_color() -> bool {
     stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-}
-
-fn refuse(error: &anyhow::Error) -> u8 {
-    let _ = writeln!(std::io::stderr(), "asyncprof: {error:#}");
-    UNUSABLE
-}
-
-struct Runs {
-    base: Vec<(String, Profile)>,
-    new: Vec<(String, Profile)>,
-}
-
-fn references(runs: &[(String, Profile)]) -> Vec<&Profile> {
-    runs.iter().map(|run| &run.1).collect()
 }

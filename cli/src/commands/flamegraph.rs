@@ -4,9 +4,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
-use asyncprof_core::view::{By, GroupBy};
+use asyncprof_core::view::GroupBy;
 use clap::{Args, ValueEnum};
 
+use super::by::ByArg;
 use super::load::load;
 use super::rules::RulesArg;
 use super::symbols::SymbolsArg;
@@ -59,41 +60,6 @@ pub(crate) struct FlamegraphCommand {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum ByArg {
-    /// All of it: waiting, scheduled and running
-    Wall,
-    /// Waiting at an await
-    Wait,
-    /// Waiting for input and output
-    Io,
-    /// Ready to run, without a worker
-    Sched,
-    /// Being polled
-    Running,
-    /// Being polled, on the CPU
-    Cpu,
-    /// Waiting at an await, and the stack of whoever ended the wait upside down below it
-    Wake,
-    /// Ready to run, without a worker, and what that worker ran meanwhile
-    Delay,
-}
-
-impl From<ByArg> for By {
-    fn from(by: ByArg) -> By {
-        match by {
-            ByArg::Wall => By::Wall,
-            ByArg::Wait => By::Wait,
-            ByArg::Io => By::Io,
-            ByArg::Sched => By::Sched,
-            ByArg::Running => By::Running,
-            ByArg::Cpu => By::Cpu,
-            ByArg::Wake => By::Wake,
-            ByArg::Delay => By::Delay,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
 enum GroupByArg {
     /// The task
     Task,
@@ -128,7 +94,7 @@ fn parse_pixels(text: &str) -> Result<f64> {
 
 impl FlamegraphCommand {
     pub(crate) fn run(self) -> Result<u8> {
-        let profile = load(&self.profile, &self.symbols.load()?)?;
+        let profile = self.symbols.name(load(&self.profile)?)?;
         let options = FlamegraphOptions {
             rules: self.rules.load()?,
             by: self.by.into(),

@@ -1,8 +1,10 @@
 //! The commands, one file each: what they take, and what they call.
 
+mod by;
 mod demo;
 mod diff;
-mod diff_folded;
+mod diff_args;
+mod diff_input;
 mod duration;
 mod flamegraph;
 mod load;

@@ -46,7 +46,7 @@ pub(crate) struct ReportCommand {
 
 impl ReportCommand {
     pub(crate) fn run(self) -> Result<u8> {
-        let profile = load(&self.profile, &self.symbols.load()?)?;
+        let profile = self.symbols.name(load(&self.profile)?)?;
         let color =
             stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let options = ReportOptions {

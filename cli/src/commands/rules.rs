@@ -16,6 +16,10 @@ pub(super) struct RulesArg {
 }
 
 impl RulesArg {
+    pub(super) fn is_given(&self) -> bool {
+        self.file.is_some()
+    }
+
     /// The built-in rules, behind those of the file if there is one.
     pub(super) fn load(&self) -> Result<Rules> {
         match &self.file {

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
-use asyncprof_recorder::DebugFiles;
+use asyncprof_core::profile::Profile;
+use asyncprof_recorder::{DebugFiles, add_names};
 use clap::Args;
 
 #[derive(Debug, Args)]
@@ -17,6 +18,12 @@ impl SymbolsArg {
     pub(super) fn load(&self) -> Result<DebugFiles> {
         DebugFiles::in_folders(&self.folders)
             .map_err(|(folder, error)| anyhow!("cannot read the folder {}: {error}", folder.display()))
+    }
+
+    /// The profile with the names that the debug files add.
+    pub(super) fn name(&self, mut profile: Profile) -> Result<Profile> {
+        add_names(&mut profile, &self.load()?);
+        Ok(profile)
     }
 
     pub(super) fn folders(&self) -> &[PathBuf] {

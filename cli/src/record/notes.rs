@@ -23,15 +23,15 @@ pub(super) fn notes(recorded: &Recorded, processes_lost: u64, target: &Target) -
     let mut without = BTreeMap::<&str, u64>::new();
     for info in &recorded.processes {
         match &info.tap {
-            Tap::Tokio { .. } | Tap::Library => {}
-            Tap::NoRuntime => *without.entry(&info.executable).or_default() += 1,
+            Tap::Tokio { .. } | Tap::Asyncio { .. } | Tap::Library => {}
+            Tap::NoRuntime | Tap::Python { .. } => *without.entry(&info.executable).or_default() += 1,
             Tap::Refused { reason } => refused
                 .entry((&info.executable, reason))
                 .or_default()
                 .push(info.pid),
         }
     }
-    let is_anything_tapped = recorded.processes.iter().any(|info| info.tap.writes_events());
+    let is_anything_tapped = recorded.processes.iter().any(|info| info.tap.is_tapped());
     if refused.is_empty() && !is_anything_tapped {
         return vec![no_tokio(&without)];
     }

@@ -103,6 +103,7 @@ fn default_title(by: By) -> &'static str {
         By::Sched => "Where tasks wait for a worker",
         By::Running => "Where tasks run",
         By::Cpu => "Where tasks use the CPU",
+        By::Blocked => "Where tasks block their threads",
         By::Wake => "Who ends the waits of tasks",
         By::Delay => "What keeps tasks from a worker",
     }
@@ -135,6 +136,9 @@ fn nothing_to_show(profile: &Profile, by: By) -> String {
         By::Sched => "no scheduling delay recorded; try --by wall",
         By::Running => "no running time recorded; try --by wall",
         By::Cpu => "no task was found on the CPU by samples (see record --freq); try --by running",
+        By::Blocked => {
+            "no task was found blocking its thread by samples (see record --freq); try --by running"
+        }
         By::Wake => "no wait recorded of which is known who ended it; try --by wait",
         By::Delay => "no scheduling delay of 0.1 ms or more recorded; try --by sched",
     };
@@ -191,6 +195,7 @@ fn meaning(
         By::Sched => "width = time ready to run but without a worker, all tasks added up",
         By::Running => "width = time being polled, all tasks added up",
         By::Cpu => "width = time on the CPU in polls, as samples found it, all tasks added up",
+        By::Blocked => "width = time off the CPU in polls, as samples found it, all tasks added up",
         By::Wake => "width = time waited until the wake, all tasks added up",
         By::Delay => "width = delays of 0.1 ms or more until a worker came",
     };

@@ -26,7 +26,8 @@ mod report_tests;
 mod testing;
 
 pub(crate) use diff::{
-    DiffInput, DiffReport, FoldedReport, Sort, Width, diff_json, diff_picture, diff_text, folded_text,
+    DiffInput, DiffReport, FoldedInput, FoldedReport, Sort, Width, diff_json, diff_picture, diff_text,
+    folded_text,
 };
 pub(crate) use flamegraph::{EmptyProfile, FlamegraphOptions, flamegraph, nothing_recorded};
 pub(crate) use report::{DEFAULT_LIMIT, ReportOptions, report, report_json, report_stuck};

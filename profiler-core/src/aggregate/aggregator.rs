@@ -36,6 +36,7 @@ pub struct Aggregator {
     pub(super) pieces: HashMap<Key, u64>,
     pub(super) table_stacks: HashMap<(u32, TableId), RawStack>,
     pub(super) nested_tables: Vec<((u32, TableId), RawStack)>,
+    pub(super) table_names: HashMap<(u32, TableId), RawStack>,
     /// When this part of the recording began.
     pub(super) begun_ns: u64,
     /// Since when tasks that lived then had been in their state.
@@ -106,6 +107,10 @@ impl Aggregator {
             // Given to `sample`, by who knows what it stands for.
             Kind::Sample => {}
             Kind::TableSeen => self.table_seen(ring, event.aux, RawStack::new(process, stack)),
+            Kind::TableNamed => {
+                let name = RawStack::new(process, stack);
+                self.table_names.insert((process, event.aux), name);
+            }
             Kind::PollStart => self.poll_start(ring, key, at_ns, event.aux, event.value),
             Kind::PollEnd => {
                 let outcome = Outcome::from_aux(event.aux).unwrap_or(Outcome::Pending);
@@ -231,6 +236,7 @@ impl Aggregator {
             delays: self.delays.finish(),
             table_stacks: self.table_stacks,
             nested_tables: self.nested_tables,
+            table_names: self.table_names,
             label_sets,
             work: self.tally.work.finish(),
             counts,

@@ -68,6 +68,7 @@ impl Aggregator {
             delays: Vec::new(),
             table_stacks: self.table_stacks.clone(),
             nested_tables: self.nested_tables.clone(),
+            table_names: self.table_names.clone(),
             label_sets: vec![Vec::new()],
             work: Vec::new(),
             counts: self.tally.counts,

@@ -7,7 +7,7 @@ use super::rows::{RawRow, RawWaker};
 use super::work::RawWork;
 use crate::profile::{State, Stats};
 
-/// A task table of a process: its index in [`Tap::Tokio`](crate::process_info::Tap).
+/// A task table of a process: its index in [`Tap::Tokio`](crate::process_info::Tap), or one that has a name.
 pub type TableId = u16;
 
 /// A stack's number in the region's table, with the process whose addresses it holds. 0 is the empty stack.
@@ -119,6 +119,8 @@ pub struct RawProfile {
     pub table_stacks: HashMap<(u32, TableId), RawStack>,
     /// Tables in whose polls other tables were first polled, with the stack that did it: runtimes' workers.
     pub nested_tables: Vec<((u32, TableId), RawStack)>,
+    /// The stack of one frame that names the tasks of a (process, table).
+    pub table_names: HashMap<(u32, TableId), RawStack>,
     /// Sets of labels, by number.
     pub label_sets: Vec<Vec<RawLabel>>,
     pub work: Vec<RawWork>,

@@ -21,22 +21,14 @@ pub enum Answer {
 }
 
 impl Diff {
-    /// Yes is wrong in at most 5 % of the comparisons of a program with itself. No needs a gate, no finding in that
-    /// direction, and a total that is unchanged or went the other way.
+    /// Yes is wrong in at most 5 % of the comparisons of a program with itself; no in at most one of five in which
+    /// something changed by as much as `detectable_rate`.
     pub fn answer(&self, question: Question) -> Answer {
         use Verdict::*;
-        let found = |verdicts: &[Verdict]| {
-            let mut findings = self.findings.iter().map(|&at| self.nodes[at].verdict);
-            findings.any(|verdict| verdicts.contains(&verdict))
-        };
-        let (verdicts, p, level): (&[Verdict], _, _) = match question {
-            Question::Slower => (&[Slower, New], self.gate.map(|gate| gate.slower), ALPHA),
-            Question::Faster => (&[Faster, Gone], self.gate.map(|gate| gate.faster), ALPHA),
-            Question::Change => (
-                &[Slower, New, Faster, Gone],
-                self.gate.map(|gate| gate.slower.min(gate.faster)),
-                ALPHA / 2.0,
-            ),
+        let (verdicts, level): (&[Verdict], _) = match question {
+            Question::Slower => (&[Slower, New], ALPHA),
+            Question::Faster => (&[Faster, Gone], ALPHA),
+            Question::Change => (&[Slower, New, Faster, Gone], ALPHA / 2.0),
             Question::Inconclusive => {
                 return match self.answer(Question::Change) {
                     Answer::CannotTell => Answer::Yes,
@@ -44,14 +36,21 @@ impl Diff {
                 };
             }
         };
-        match p {
-            Some(p) if p <= level => Answer::Yes,
-            Some(_) if found(verdicts) || matches!(self.root().verdict, Inconclusive | Rare) => {
-                Answer::CannotTell
-            }
-            Some(_) => Answer::No,
-            None if found(verdicts) => Answer::Yes,
-            None => Answer::CannotTell,
+        let mut findings = self.findings.iter().map(|&at| self.nodes[at].verdict);
+        let is_found = findings.any(|verdict| verdicts.contains(&verdict));
+        let Some(gate) = self.gate else {
+            return if is_found { Answer::Yes } else { Answer::CannotTell };
+        };
+        let (p, detectable) = match question {
+            Question::Slower => (gate.slower, gate.detectable),
+            Question::Faster => (gate.faster, gate.detectable),
+            _ => (gate.slower.min(gate.faster), gate.detectable_either),
+        };
+        match p <= level {
+            true => Answer::Yes,
+            // What the table lists is not denied.
+            false if is_found || detectable > self.detectable_rate => Answer::CannotTell,
+            false => Answer::No,
         }
     }
 }

@@ -2,10 +2,13 @@
 
 use super::align::{Place, align};
 use super::blame::blame;
-use super::estimate::{Estimate, Exposure, Side, of_difference};
-use super::gate::{Gate, Tested, gate};
+use super::estimate::{Estimate, Side, of_difference};
+use super::exposure::{Exposure, exposed};
+use super::gate::{Gate, gate};
 use super::measure::Blocks;
+use super::percentiles::{Length, Percentile, percentiles};
 use super::quantiles::{q_values, t_quantile, two_sided_p};
+use super::watch::watched;
 use crate::profile::Profile;
 use crate::view::{By, FrameKind, Rules};
 
@@ -21,6 +24,8 @@ pub struct DiffOptions {
     pub exposure: Exposure,
     /// A change below this part of the total rate does not matter.
     pub min_effect: f64,
+    /// "Nothing changed" needs data in which a change of this part of the total rate would have been seen.
+    pub detectable: f64,
     /// Compare functions by their whole names.
     pub exact_names: bool,
     pub rules: Rules,
@@ -31,7 +36,8 @@ impl Default for DiffOptions {
         DiffOptions {
             by: By::Wall,
             exposure: Exposure::Seconds,
-            min_effect: 0.005,
+            min_effect: 0.01,
+            detectable: 0.1,
             exact_names: false,
             rules: Rules::default(),
         }
@@ -93,6 +99,8 @@ pub struct DiffNode {
     pub p: Option<f64>,
     pub q: Option<f64>,
     pub verdict: Verdict,
+    /// Of waits and delays at the ends of stacks.
+    pub percentiles: Vec<Percentile>,
     /// The node that gained what this one lost, or the other way round.
     pub partner: Option<usize>,
 }
@@ -106,6 +114,10 @@ pub struct Diff {
     pub findings: Vec<usize>,
     /// Changes below this rate do not matter.
     pub min_effect_rate: f64,
+    /// Of these it must be sure to see most, to say that there is none.
+    pub detectable_rate: f64,
+    /// What each side has of the exposure in a second.
+    pub exposed_per_second: [f64; 2],
     /// "Did anything get slower, or faster, at all?" None if there is too little to tell.
     pub gate: Option<Gate>,
 }
@@ -115,33 +127,25 @@ pub fn compare(base: &[&Profile], new: &[&Profile], options: &DiffOptions) -> Di
     let runs = [base, new].concat();
     let blocks = Blocks::for_runs(&runs);
     let places = align(&runs, blocks, options.by, options.exact_names, &options.rules);
-    let base = Side::new(base, 0, blocks, options.exposure, &places[0]);
-    let new = Side::new(new, runs.len() - new.len(), blocks, options.exposure, &places[0]);
+    let exposed = exposed(options.exposure, &runs, blocks, &places);
+    let per = (options.exposure, exposed.as_slice());
+    let base = Side::new(base, 0, blocks, per, &places[0]);
+    let new = Side::new(new, runs.len() - new.len(), blocks, per, &places[0]);
     let mut nodes: Vec<DiffNode> = places.iter().map(|place| estimated(place, &base, &new)).collect();
     for index in 1..nodes.len() {
         let parent = nodes[index].parent;
         nodes[parent].children.push(index);
     }
-    let min_effect_rate = options.min_effect * (nodes[0].base.rate + nodes[0].new.rate) / 2.0;
+    let total_rate = (nodes[0].base.rate + nodes[0].new.rate) / 2.0;
+    let min_effect_rate = options.min_effect * total_rate;
     judge(&mut nodes, min_effect_rate);
     let findings = blame(&mut nodes, min_effect_rate);
-    let tested = |(place, node): (&Place, &DiffNode)| {
-        let alarms = matches!(
-            node.verdict,
-            Verdict::Slower | Verdict::Faster | Verdict::New | Verdict::Gone | Verdict::Inconclusive
-        );
-        (node.p.is_some()).then(|| Tested {
-            base_runs: node.base.rates.clone(),
-            new_runs: node.new.rates.clone(),
-            base_blocks: base.all_block_rates(place),
-            new_blocks: new.all_block_rates(place),
-            standard_error: node.standard_error,
-            alarms,
-        })
-    };
-    let tested: Vec<Tested> = places.iter().zip(&nodes).filter_map(tested).collect();
+    percentiles(&mut nodes);
+    let tested = watched(&places, &nodes, [&base, &new], min_effect_rate);
     Diff {
-        gate: gate(tested),
+        gate: gate(&tested),
+        exposed_per_second: [base.exposed_per_second(), new.exposed_per_second()],
+        detectable_rate: options.detectable * total_rate,
         nodes,
         findings,
         min_effect_rate,
@@ -186,6 +190,7 @@ pub(super) fn node_of(
         } else {
             Verdict::Inconclusive
         },
+        percentiles: Vec::new(),
         partner: None,
         base,
         new,
@@ -219,17 +224,26 @@ fn verdict(node: &DiffNode, is_significant: bool, min_effect_rate: f64) -> Verdi
     }
 }
 
-/// Two one-sided tests: the effect is neither as large as what matters nor as small as its negative. That is, the 90 %
-/// interval lies between the two.
+/// Two one-sided tests at 2.5 % each: the effect is neither as large as what matters nor as small as its negative. That
+/// is, the interval lies between the two.
 fn is_equivalent(node: &DiffNode, min_effect_rate: f64) -> bool {
-    let dof = of_difference(&node.base, &node.new).dof;
-    let half = t_quantile(1.0 - ALPHA, dof) * node.standard_error;
-    node.effect.abs() + half < min_effect_rate
+    -min_effect_rate < node.interval.0 && node.interval.1 < min_effect_rate
 }
 
 impl Diff {
     pub fn root(&self) -> &DiffNode {
         &self.nodes[0]
+    }
+
+    /// Places of which a percentile changed and which have as much time as matters, most time first.
+    pub fn of_other_length(&self) -> Vec<usize> {
+        let time = |at: usize| self.nodes[at].base.rate.max(self.nodes[at].new.rate);
+        let is_other = |of: &Percentile| matches!(of.verdict, Length::Longer | Length::Shorter);
+        let mut places: Vec<usize> = (0..self.nodes.len())
+            .filter(|&at| time(at) >= self.min_effect_rate && self.nodes[at].percentiles.iter().any(is_other))
+            .collect();
+        places.sort_by(|&a, &b| time(b).total_cmp(&time(a)));
+        places
     }
 
     /// From the node outwards, without the root.

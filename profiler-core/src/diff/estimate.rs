@@ -1,30 +1,9 @@
 //! Rates with what is known of their errors.
 
 use super::align::Place;
+use super::exposure::{Exposed, Exposure};
 use super::measure::{Blocks, Measure};
 use crate::profile::{Profile, Stats};
-
-/// What the time of a node is divided by, to compare recordings of different lengths.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Exposure {
-    /// Seconds of recording: rates are ns of task time per second.
-    #[default]
-    Seconds,
-    /// Seconds of task time: rates are shares of the whole, in ns per second of it.
-    Share,
-}
-
-impl Exposure {
-    /// How much of it each run has.
-    pub(super) fn of(self, run: &Profile, root: &Measure) -> f64 {
-        let ns = match self {
-            Exposure::Seconds => run.meta.duration_ns,
-            Exposure::Share => root.total_ns,
-        };
-        // An empty run has no rates: all zero.
-        ns.max(1) as f64 / 1e9
-    }
-}
 
 /// A node on one side.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -36,6 +15,8 @@ pub struct Estimate {
     /// Over all episodes, except at places where none ended.
     pub stats: Stats,
     pub(super) spread: Spread,
+    /// The variance if all episodes were independent.
+    pub(super) episodic: f64,
     /// The rate of each run.
     pub(super) rates: Vec<f64>,
 }
@@ -97,27 +78,27 @@ pub(super) struct Side<'a> {
     /// Position of the first run in the measures of a place.
     first: usize,
     blocks: Blocks,
-    exposures: Vec<f64>,
+    exposed: &'a [Exposed],
+    /// By run, where rates are shares of it.
+    whole: Option<&'a [Measure]>,
 }
 
 impl<'a> Side<'a> {
+    /// `exposed`: of the runs of both sides.
     pub(super) fn new(
         runs: &'a [&'a Profile],
         first: usize,
         blocks: Blocks,
-        exposure: Exposure,
-        root: &Place,
+        (exposure, exposed): (Exposure, &'a [Exposed]),
+        root: &'a Place,
     ) -> Side<'a> {
-        let roots = &root.measures[first..];
+        let own = first..first + runs.len();
         Side {
             runs,
             first,
             blocks,
-            exposures: runs
-                .iter()
-                .zip(roots)
-                .map(|(run, root)| exposure.of(run, root))
-                .collect(),
+            exposed: &exposed[own.clone()],
+            whole: (exposure == Exposure::Share).then(|| &root.measures[own]),
         }
     }
 
@@ -130,15 +111,48 @@ impl<'a> Side<'a> {
         let mut estimate = Estimate::default();
         let mut spreads = Vec::new();
         for (at, measure) in measures.iter().enumerate() {
-            estimate.rates.push(measure.total_ns as f64 / self.exposures[at]);
-            spreads.push(of_episodes(measure, self.exposures[at]).larger(self.of_blocks(at, measure)));
+            let rate = self.rate(at, measure);
+            let of_episodes = self.of_episodes(at, measure);
+            estimate.episodic += of_episodes.variance;
+            spreads.push(of_episodes.larger(self.of_blocks(at, measure)));
+            spreads.push(self.exposed[at].relative.scaled(rate));
+            estimate.rates.push(rate);
             estimate.episodes += measure.ended;
             estimate.stats.merge(&measure.stats);
         }
         let runs = measures.len() as f64;
         estimate.rate = estimate.rates.iter().sum::<f64>() / runs;
+        estimate.episodic /= runs.powi(2);
         estimate.spread = Spread::sum(&spreads).scaled(1.0 / runs);
         estimate
+    }
+
+    fn rate(&self, at: usize, measure: &Measure) -> f64 {
+        measure.total_ns as f64 / self.exposed[at].total
+    }
+
+    /// Compound Poisson: episodes come independently, so the variance of their sum is Σ ns². It is known as well as the
+    /// squares are alike: 2 (Σ ns²)² / Σ ns⁴ degrees of freedom. A share moves with the rest of the whole, too.
+    fn of_episodes(&self, at: usize, measure: &Measure) -> Spread {
+        let (mut squares, mut fourth) = (measure.stats.sum_sq_ns2 as f64, measure.fourth);
+        if let Some(whole) = self.whole {
+            let share = self.rate(at, measure) / 1e9;
+            let rest = |whole: f64, own: f64| (whole - own).max(0.0);
+            let rest_squares = rest(whole[at].stats.sum_sq_ns2 as f64, squares);
+            let rest_fourth = rest(whole[at].fourth, fourth);
+            squares = (1.0 - share).powi(2) * squares + share.powi(2) * rest_squares;
+            fourth = (1.0 - share).powi(4) * fourth + share.powi(4) * rest_fourth;
+        }
+        if squares <= 0.0 {
+            return Spread::default();
+        }
+        Spread {
+            variance: squares / self.exposed[at].total.powi(2),
+            dof: match fourth > 0.0 {
+                true => 2.0 * squares.powi(2) / fourth,
+                false => 2.0 * measure.ended as f64,
+            },
+        }
     }
 
     fn of_blocks(&self, at: usize, measure: &Measure) -> Spread {
@@ -152,14 +166,30 @@ impl<'a> Side<'a> {
         }
     }
 
-    /// The rate in each block of the run.
+    /// The rate in each block of the run. Where blocks are exposed to more or less, it is linearised: what counts is
+    /// how far the time in a block is from what its exposure would have.
     fn block_rates(&self, at: usize, measure: &Measure) -> Vec<f64> {
-        let run = self.runs[at];
-        let seconds = run.meta.duration_ns.max(1) as f64 / 1e9;
-        let exposure = self.exposures[at] / seconds * self.blocks.seconds(run);
-        let mut rates: Vec<f64> = measure.blocks.iter().map(|&ns| ns as f64 / exposure).collect();
-        rates.resize(self.blocks.of(run), 0.0);
-        rates
+        let exposed = &self.exposed[at];
+        let rate = self.rate(at, measure);
+        let in_block = |block: usize| {
+            let ns = measure.blocks.get(block).copied().unwrap_or(0) as f64;
+            (ns - rate * exposed.surplus(block)) / exposed.a_block
+        };
+        (0..self.blocks.of(self.runs[at])).map(in_block).collect()
+    }
+
+    pub(super) fn exposed_per_second(&self) -> f64 {
+        let ns: u64 = self.runs.iter().map(|run| run.meta.duration_ns).sum();
+        let total: f64 = self.exposed.iter().map(|run| run.total).sum();
+        total / (ns.max(1) as f64 / 1e9)
+    }
+
+    /// The part of a change that moves a node of this rate: what makes a part larger makes the whole larger, too.
+    pub(super) fn visible(&self, rate: f64) -> f64 {
+        match self.whole {
+            Some(_) => 1.0 - rate / 1e9,
+            None => 1.0,
+        }
     }
 
     /// The rates in the blocks of all runs.
@@ -168,22 +198,6 @@ impl<'a> Side<'a> {
         measures
             .flat_map(|(at, measure)| self.block_rates(at, measure))
             .collect()
-    }
-}
-
-/// Compound Poisson: episodes come independently, so the variance of their sum is Σ ns². It is known as well as the
-/// squares are alike: 2 (Σ ns²)² / Σ ns⁴ degrees of freedom.
-fn of_episodes(measure: &Measure, exposure: f64) -> Spread {
-    let squares = measure.stats.sum_sq_ns2 as f64;
-    if squares <= 0.0 {
-        return Spread::default();
-    }
-    Spread {
-        variance: squares / exposure.powi(2),
-        dof: match measure.fourth > 0.0 {
-            true => 2.0 * squares.powi(2) / measure.fourth,
-            false => 2.0 * measure.ended as f64,
-        },
     }
 }
 

@@ -24,6 +24,11 @@ impl Blocks {
         (whole_windows(run) / self.windows) as usize
     }
 
+    /// The one that the window is in.
+    pub(super) fn number(self, window: u32) -> usize {
+        (u64::from(window) / self.windows) as usize
+    }
+
     pub(super) fn seconds(self, run: &Profile) -> f64 {
         (self.windows as f64) * (run.meta.window_ns as f64) / 1e9
     }
@@ -63,10 +68,7 @@ impl Measure {
             measure.fourth = row.stats.histogram().map(quartic).sum();
         }
         for &(window, ns) in &row.windows {
-            if let Some(block) = measure
-                .blocks
-                .get_mut((u64::from(window) / blocks.windows) as usize)
-            {
+            if let Some(block) = measure.blocks.get_mut(blocks.number(window)) {
                 *block = block.saturating_add(ns);
             }
         }

@@ -73,6 +73,13 @@ impl Stats {
         self.max_ns
     }
 
+    /// (largest length of the bucket in ns, episodes), ascending.
+    pub fn histogram_ends(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.histogram
+            .iter()
+            .map(|&(bucket, episodes)| (bucket_end(bucket), episodes))
+    }
+
     /// (middle of the bucket in ns, episodes), ascending.
     pub fn histogram(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
         self.histogram

@@ -182,7 +182,7 @@ impl<'a, 'p> Builder<'a, 'p> {
         self.stacks.entry((stack, is_busy)).or_insert_with(|| {
             let (functions, calls) = (&self.analysis.functions, self.analysis.calls(stack));
             if is_busy {
-                let in_full = matches!(self.options.by, By::Running | By::Cpu);
+                let in_full = matches!(self.options.by, By::Running | By::Cpu | By::Blocked);
                 visible_busy(functions, &calls, self.options.show_runtime, in_full)
             } else {
                 visible(functions, &calls, self.options.show_runtime)

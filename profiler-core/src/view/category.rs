@@ -20,7 +20,7 @@ pub enum Category {
 
 /// The category of a function from its display name and source file (empty if unknown).
 pub fn category(display: &str, file: &str) -> Category {
-    if python::is_python(file) {
+    if python::is_function(display, file) {
         return python::category(display, file);
     }
     let path = behind_reference(display);
@@ -213,6 +213,8 @@ const TABLE: &[(&str, Category)] = &[
     ("__rdl_alloc", Runtime),
     ("__rust_alloc", Runtime),
     ("asyncprof_agent", Runtime),
+    // Python's, for what `asyncio.gather` awaits.
+    ("_GatheringFuture", Plumbing),
     ("std", Plumbing),
     ("core", Plumbing),
     ("alloc", Plumbing),

@@ -75,8 +75,8 @@ impl Functions {
             for function in &frame.functions {
                 let (raw, file) = (profile.string(function.name), profile.string(function.file));
                 let call = known.entry((function.name, function.file)).or_insert_with(|| {
-                    let display = if python::is_python(file) {
-                        python::display_name(raw)
+                    let display = if python::is_function(raw, file) {
+                        raw.to_owned()
                     } else {
                         display_name(raw)
                     };

@@ -10,7 +10,7 @@
 
 use super::category::is_under;
 use super::kind_table::{AWAITS, Row, WAKER_CELL, WAKES};
-use super::python_kinds::PYTHON_AWAITS;
+use super::python_kinds::{PYTHON_AWAITS, PYTHON_WAKES};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -102,7 +102,7 @@ impl Default for Rules {
         Rules {
             user: Vec::new(),
             awaits: AWAITS.iter().chain(PYTHON_AWAITS).map(rule).collect(),
-            wakes: WAKES.iter().map(rule).collect(),
+            wakes: WAKES.iter().chain(PYTHON_WAKES).map(rule).collect(),
         }
     }
 }

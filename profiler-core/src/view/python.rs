@@ -1,18 +1,16 @@
 //! Python's functions: whose code they are, and how their dotted names are read.
 //!
 //! A name is the module's path and the qualified name in it: `asyncio.locks.Lock.acquire`. That it is Python's is told
-//! by the source file, which every Python function has.
+//! by the source file; the types of futures, at the ends of stacks, have none.
 
 use super::category::Category::{self, App, Library, Plumbing, Runtime};
 
-/// Whether a function of this source file is Python's: `<frozen runpy>` and `<string>` are, too.
-pub(super) fn is_python(file: &str) -> bool {
-    file.ends_with(".py") || file.ends_with(".pyx") || file.starts_with('<')
-}
-
-/// As its author wrote it: a function in a function is named like one in a class.
-pub(super) fn display_name(raw: &str) -> String {
-    raw.replace(".<locals>", "")
+/// Whether a function is Python's: `<frozen runpy>` and `<string>` are files of its, too.
+pub(super) fn is_function(name: &str, file: &str) -> bool {
+    file.ends_with(".py")
+        || file.ends_with(".pyx")
+        || file.starts_with('<')
+        || file.is_empty() && is_path(name)
 }
 
 pub(super) fn category(display: &str, file: &str) -> Category {
@@ -30,7 +28,7 @@ pub(super) fn category(display: &str, file: &str) -> Category {
     let is_installed = ["/site-packages/", "/dist-packages/"]
         .iter()
         .any(|folder| file.contains(folder));
-    if is_installed || is_standard(file) || file.starts_with("<frozen") {
+    if is_installed || is_standard(file) || file.is_empty() || file.starts_with("<frozen") {
         Library
     } else {
         App
@@ -91,6 +89,8 @@ const TABLE: &[(&str, Category)] = &[
     ("concurrent.futures.thread._WorkItem", Runtime),
     ("importlib.", Runtime),
     ("multiprocessing.", Runtime),
+    // What is awaited at the end, of whatever kind.
+    ("_asyncio.", Plumbing),
     // What frameworks put between a request and the function that answers it.
     ("asyncio.coroutines", Plumbing),
     ("contextlib.", Plumbing),
@@ -140,8 +140,10 @@ mod tests {
             ("runpy._run_code", "<frozen runpy>".to_owned(), Runtime),
             ("main.<module>", "/home/u/python3.x/main.py".to_owned(), App),
             ("fastapi_app.main", "/srv/fastapi_app.py".to_owned(), App),
+            ("_asyncio.Future", String::new(), Plumbing),
+            ("asyncpg.protocol.protocol.Protocol", String::new(), Library),
         ] {
-            assert!(is_python(&file));
+            assert!(is_function(name, &file));
             assert_eq!(category(name, &file), expected, "{name}");
         }
     }
@@ -158,6 +160,5 @@ mod tests {
         assert_eq!(short_name("app.main"), "app.main");
         assert_eq!(part_of("asyncio.locks.Lock.acquire"), "asyncio.locks");
         assert_eq!(part_of("httpx._client.get"), "httpx");
-        assert_eq!(display_name("app.main.<locals>.inner"), "app.main.inner");
     }
 }

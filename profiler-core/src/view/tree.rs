@@ -28,6 +28,8 @@ pub enum By {
     Running,
     /// Being polled, on the CPU.
     Cpu,
+    /// Being polled, the thread off the CPU.
+    Blocked,
     /// Waits of which is known who ended them, with the stack of the wake.
     Wake,
     /// Not rows but [`Profile::delays`](crate::profile::Profile::delays), with what ran meanwhile.
@@ -44,6 +46,7 @@ impl By {
             By::Sched => activity == Activity::Scheduled,
             By::Running => activity.is_running(),
             By::Cpu => activity == Activity::OnCpu,
+            By::Blocked => activity == Activity::Blocked,
             By::Delay => false,
         }
     }

@@ -5,7 +5,10 @@
 //! write its stack into its own ring (the agent's `sampling`).
 
 mod frame_pointer;
+mod memory;
 mod process;
+mod python;
+mod python_lines;
 mod thread_state;
 
 use std::collections::HashMap;
@@ -151,7 +154,7 @@ impl State {
                 .is_some_and(|process| process.pid == pid);
             if !is_known
                 && let Some(info) = self.region.process_info(slot).filter(|info| info.pid == pid)
-                && info.tap.writes_events()
+                && info.tap.is_tapped()
             {
                 self.processes.insert(slot, Process::new(&info));
             }
@@ -236,12 +239,12 @@ impl State {
                 let former = thread
                     .block
                     .filter(|block| (block.polling, block.sp, block.ip) == (polling, sp, ip));
-                let stack = match former {
-                    Some(block) => block.stack,
-                    None => {
-                        let addresses = process.stack_of(sp, ip, probe.top());
-                        self.region.stacks().intern(addresses)
-                    }
+                let stacks = self.region.stacks();
+                let stack = match (former, &mut process.python) {
+                    // The interpreter blocks at the same place for all of its functions.
+                    (_, Some(python)) => stacks.intern(&python.stack_of(probe.top(), &stacks)),
+                    (Some(block), None) => block.stack,
+                    (None, None) => stacks.intern(process.stack_of(sp, ip, probe.top())),
                 };
                 let now = self.region.now();
                 // Only if it was the same poll all the time the stack is that poll's.

@@ -2,13 +2,15 @@
 
 use std::ops::Range;
 
-use asyncprof_core::process_info::{ModuleInfo, ProcessInfo};
+use asyncprof_core::process_info::{ModuleInfo, ProcessInfo, Tap};
 use asyncprof_core::stack_table::MAX_FRAMES;
 use framehop::x86_64::{CacheX86_64, UnwindRegsX86_64, UnwinderX86_64};
 use framehop::{ExplicitModuleSectionInfo, FrameAddress, Module, Unwinder};
 use object::{Object, ObjectSegment};
 
 use super::frame_pointer::Functions;
+use super::memory;
+use super::python::PythonStacks;
 use crate::symbolize::{MappedBytes, ObjectFile};
 
 /// A base pointer that is not known: no address of any program.
@@ -27,6 +29,8 @@ pub(super) struct Process {
     /// Code of ours: frames in it are left out.
     own_code: Range<u64>,
     addresses: Vec<u64>,
+    /// If it is Python that polls.
+    pub(super) python: Option<PythonStacks>,
 }
 
 impl Process {
@@ -38,7 +42,12 @@ impl Process {
             functions: Vec::new(),
             own_code: info.own_code.clone(),
             addresses: Vec::new(),
+            python: None,
         };
+        if let Tap::Asyncio { layout, .. } = &info.tap {
+            process.python = Some(PythonStacks::new(info.pid, layout.clone()));
+            return process;
+        }
         for module in &info.modules {
             // The kernel's own module has no file; files that cannot be read end the stacks that lead through them.
             if let Ok(file) = ObjectFile::open(&module.path) {
@@ -172,23 +181,12 @@ impl StackMemory {
         Some(u64::from_le_bytes(word))
     }
 
-    #[allow(unsafe_code)]
     fn read_on(&mut self) -> Option<()> {
         let from = self.range.start + self.bytes.len() as u64;
         let len = PIECE.min((self.range.end - from) as usize);
         let old = self.bytes.len();
         self.bytes.resize(old + len, 0);
-        let local = libc::iovec {
-            iov_base: self.bytes[old..].as_mut_ptr().cast(),
-            iov_len: len,
-        };
-        let remote = libc::iovec {
-            iov_base: from as *mut libc::c_void,
-            iov_len: len,
-        };
-        // SAFETY: the system writes at most `len` bytes to our own buffer of that length.
-        let read = unsafe { libc::process_vm_readv(self.pid as i32, &local, 1, &remote, 1, 0) };
-        let read = usize::try_from(read).unwrap_or(0);
+        let read = memory::read(self.pid, from, &mut self.bytes[old..]);
         self.bytes.truncate(old + read);
         (read > 0).then_some(())
     }

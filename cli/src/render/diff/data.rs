@@ -1,14 +1,16 @@
-//! The numbers of a comparison, as `diff --json` writes them. Rates are ns of task time per second of the recording,
-//! or with `"per": "task-time"` per second of task time.
+//! The numbers of a comparison, as `diff --json` writes them. Rates are ns of task time per what `per` says.
 
 use std::io::Write;
 
-use asyncprof_core::diff::{Answer, Diff, DiffNode, Estimate, Exposure, Question, Verdict};
+use asyncprof_core::diff::{Answer, Dealt, Diff, DiffNode, Estimate, Exposure, Question, Verdict};
 use asyncprof_core::profile::Profile;
-use asyncprof_core::view::{Category, FrameKind};
+use asyncprof_core::view::{By, Category, FrameKind};
 use serde::Serialize;
 
-use crate::render::labels;
+use super::lengths::LengthEntry;
+use super::picture::Captions;
+use super::unit::Unit;
+use crate::render::{labels, units};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Sort {
@@ -29,8 +31,13 @@ pub(crate) struct DiffReport {
     version: u32,
     pub(super) base: Vec<RunEntry>,
     pub(super) new: Vec<RunEntry>,
-    /// `second` of recording, or `task-time`.
+    /// `work` (a unit of it), `second` of recording, `load` (a second at equal load) or `share` (a second of all compared
+    /// time).
     pub(super) per: &'static str,
+    /// What each side has of it in a second of recording: units of work, seconds at equal load, task time.
+    pub(super) exposed_per_second: [f64; 2],
+    #[serde(skip)]
+    pub(super) unit: Unit,
     /// Of all that is compared.
     pub(super) total: NodeEntry,
     /// A change below this rate does not matter.
@@ -45,8 +52,11 @@ pub(crate) struct DiffReport {
     pub(super) times_longer: Option<TimesLonger>,
     pub(super) gate: Option<GateEntry>,
     /// `yes`, `no` or `cannot tell`.
-    slower: &'static str,
-    faster: &'static str,
+    pub(super) slower: &'static str,
+    pub(super) faster: &'static str,
+    /// Places with waits that got longer or shorter, most time first, at most `limit`.
+    pub(super) lengths: Vec<NodeEntry>,
+    pub(super) lengths_total: usize,
     /// Why the sides had better not be compared.
     pub(super) objections: Vec<String>,
     /// All places, largest change first; only with --all.
@@ -82,6 +92,9 @@ pub(super) struct NodeEntry {
     pub(super) q: Option<f64>,
     /// Where the time went, or came from.
     pub(super) moved: Option<String>,
+    /// Of waits and delays at the ends of stacks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) lengths: Vec<LengthEntry>,
 }
 
 #[derive(Debug, Serialize)]
@@ -121,8 +134,38 @@ pub(super) struct GateEntry {
     /// How often permuted labels give an increase as large, somewhere.
     pub(super) slower_p: f64,
     pub(super) faster_p: f64,
-    /// `windows` or `runs`.
+    /// `windows`, `runs`, or `nothing` (the p-values are Bonferroni's).
     pub(super) permuted: &'static str,
+    /// A change by this part of all would have been seen in four of five cases; none if none would.
+    pub(super) detectable: Option<f64>,
+    /// "No" takes no more than this.
+    pub(super) detectable_limit: f64,
+}
+
+impl GateEntry {
+    /// `limit`: the part of all that `detectable_rate` is.
+    pub(super) fn of(diff: &Diff, limit: f64) -> Option<GateEntry> {
+        diff.gate.map(|gate| GateEntry {
+            slower_p: gate.slower,
+            faster_p: gate.faster,
+            permuted: match gate.by {
+                Dealt::Windows => "windows",
+                Dealt::Runs => "runs",
+                Dealt::Nothing => "nothing",
+            },
+            detectable: Some(gate.detectable / diff.detectable_rate * limit).filter(|part| part.is_finite()),
+            detectable_limit: limit,
+        })
+    }
+}
+
+/// `yes`, `no` or `cannot tell`.
+pub(super) fn said(diff: &Diff, question: Question) -> &'static str {
+    match diff.answer(question) {
+        Answer::Yes => "yes",
+        Answer::No => "no",
+        Answer::CannotTell => "cannot tell",
+    }
 }
 
 pub(crate) struct DiffInput<'a> {
@@ -132,6 +175,7 @@ pub(crate) struct DiffInput<'a> {
     pub(crate) new: &'a [(String, Profile)],
     pub(crate) exposure: Exposure,
     pub(crate) min_effect: f64,
+    pub(crate) detectable: f64,
     pub(crate) objections: Vec<String>,
     pub(crate) limit: usize,
     pub(crate) sort: Sort,
@@ -149,12 +193,8 @@ impl DiffReport {
             .collect();
         sort(&mut places, diff, input.sort);
         let entry = |at: usize| NodeEntry::new(diff, at);
-        let said = |question| match diff.answer(question) {
-            Answer::Yes => "yes",
-            Answer::No => "no",
-            Answer::CannotTell => "cannot tell",
-        };
         let times = diff.times_longer();
+        let lengths = diff.of_other_length();
         DiffReport {
             format: "asyncprof-diff",
             version: 1,
@@ -162,8 +202,12 @@ impl DiffReport {
             new: input.new.iter().map(RunEntry::new).collect(),
             per: match input.exposure {
                 Exposure::Seconds => "second",
-                Exposure::Share => "task-time",
+                Exposure::Work => "work",
+                Exposure::Load => "load",
+                Exposure::Share => "share",
             },
+            exposed_per_second: diff.exposed_per_second,
+            unit: input.exposure.into(),
             total: entry(0),
             min_effect_rate: diff.min_effect_rate,
             min_effect: input.min_effect,
@@ -174,20 +218,18 @@ impl DiffReport {
                 half: times[(times.len() - 1) / 2],
                 all,
             }),
-            gate: diff.gate.map(|gate| GateEntry {
-                slower_p: gate.slower,
-                faster_p: gate.faster,
-                permuted: if gate.by_runs { "runs" } else { "windows" },
-            }),
-            slower: said(Question::Slower),
-            faster: said(Question::Faster),
+            gate: GateEntry::of(diff, input.detectable),
+            slower: said(diff, Question::Slower),
+            faster: said(diff, Question::Faster),
+            lengths_total: lengths.len(),
+            lengths: lengths.into_iter().take(input.limit).map(entry).collect(),
             objections: input.objections,
             places: places.into_iter().map(entry).collect(),
         }
     }
 }
 
-fn sort(nodes: &mut [usize], diff: &Diff, sort: Sort) {
+pub(super) fn sort(nodes: &mut [usize], diff: &Diff, sort: Sort) {
     let relative = |node: &DiffNode| node.effect.abs() / node.base.rate.max(node.new.rate);
     nodes.sort_by(|&a, &b| {
         let (a, b) = (&diff.nodes[a], &diff.nodes[b]);
@@ -199,6 +241,50 @@ fn sort(nodes: &mut [usize], diff: &Diff, sort: Sort) {
             Sort::Name => a.name.cmp(&b.name).then_with(by_change),
         }
     });
+}
+
+impl DiffReport {
+    /// What the picture says around the frames.
+    pub(crate) fn captions(&self, by: By) -> Captions {
+        let side = |runs: &[RunEntry]| {
+            let ns = runs.iter().map(|run| run.duration_ns).sum();
+            let files: Vec<&str> = runs.iter().map(|run| run.file.as_str()).collect();
+            format!("{} ({})", side_name(&files), units::duration(ns))
+        };
+        Captions {
+            base: side(&self.base),
+            new: side(&self.new),
+            time: match by {
+                By::Wait => "time suspended at an await",
+                By::Io => "time waiting for I/O",
+                By::Sched => "time without a worker",
+                By::Running => "time being polled",
+                By::Cpu => "time on the CPU in polls",
+                By::Blocked => "time off the CPU in polls",
+                By::Wall | By::Wake | By::Delay => "task time",
+            },
+            per: match self.per {
+                "second" => " per second",
+                "load" => " per second at equal load",
+                "work" => " per unit of work",
+                _ => "",
+            },
+            unit: self.unit,
+            min_effect: self.min_effect,
+        }
+    }
+}
+
+/// `a.data and 2 more`.
+pub(super) fn side_name(files: &[&str]) -> String {
+    match files {
+        [file] => units::tail(file, 40),
+        files => format!(
+            "{} and {} more",
+            units::tail(files[0], 30),
+            units::count(files.len() as u64 - 1)
+        ),
+    }
 }
 
 impl RunEntry {
@@ -234,6 +320,7 @@ impl NodeEntry {
             p: node.p,
             q: node.q,
             moved: partner,
+            lengths: node.percentiles.iter().map(LengthEntry::from).collect(),
         }
     }
 }
@@ -251,7 +338,7 @@ impl SideEntry {
 }
 
 impl Counts {
-    fn of(diff: &Diff) -> Counts {
+    pub(super) fn of(diff: &Diff) -> Counts {
         let mut counts = Counts::default();
         for &finding in &diff.findings {
             let node = &diff.nodes[finding];

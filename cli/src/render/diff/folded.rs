@@ -2,10 +2,13 @@
 
 use std::io::Write;
 
-use asyncprof_core::diff::{Diff, DiffNode};
+use asyncprof_core::diff::{Diff, DiffNode, Question};
 use serde::Serialize;
 
-use super::text::{percent_of, q, sign};
+use super::data::{GateEntry, Sort, said, side_name, sort};
+use super::picture::Captions;
+use super::text::{answers, percent_of, q, sign};
+use super::unit::Unit;
 use crate::render::table::{Cell, left, lines, right};
 use crate::render::{labels, units};
 
@@ -24,6 +27,26 @@ pub(crate) struct FoldedReport {
     min_effect: f64,
     findings: Vec<ShareEntry>,
     findings_total: usize,
+    gate: Option<GateEntry>,
+    /// `yes`, `no` or `cannot tell`.
+    slower: &'static str,
+    faster: &'static str,
+    /// All places, largest change first; only with --all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    places: Vec<ShareEntry>,
+}
+
+pub(crate) struct FoldedInput<'a> {
+    pub(crate) diff: &'a Diff,
+    pub(crate) base: Vec<String>,
+    pub(crate) new: Vec<String>,
+    pub(crate) is_counted: bool,
+    pub(crate) min_effect: f64,
+    pub(crate) detectable: f64,
+    pub(crate) limit: usize,
+    pub(crate) sort: Sort,
+    /// With all places.
+    pub(crate) all: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -41,24 +64,41 @@ struct ShareEntry {
 }
 
 impl FoldedReport {
-    /// Of the findings, largest change first, at most `limit`.
-    pub(crate) fn new(
-        diff: &Diff,
-        [base, new]: [Vec<String>; 2],
-        is_counted: bool,
-        min_effect: f64,
-        limit: usize,
-    ) -> FoldedReport {
-        let findings = diff.findings.iter().take(limit);
+    pub(crate) fn new(input: FoldedInput<'_>) -> FoldedReport {
+        let diff = input.diff;
+        let mut findings = diff.findings.clone();
+        sort(&mut findings, diff, input.sort);
+        let mut places: Vec<usize> = (0..diff.nodes.len())
+            .filter(|&at| input.all && diff.nodes[at].children.is_empty())
+            .collect();
+        sort(&mut places, diff, input.sort);
+        let entry = |at: usize| ShareEntry::new(diff, at);
         FoldedReport {
             format: "asyncprof-diff-folded",
             version: 1,
-            base,
-            new,
-            tested: is_counted,
-            min_effect,
-            findings: findings.map(|&at| ShareEntry::new(diff, at)).collect(),
-            findings_total: diff.findings.len(),
+            base: input.base,
+            new: input.new,
+            tested: input.is_counted,
+            min_effect: input.min_effect,
+            findings_total: findings.len(),
+            findings: findings.into_iter().take(input.limit).map(entry).collect(),
+            gate: GateEntry::of(diff, input.detectable),
+            slower: said(diff, Question::Slower),
+            faster: said(diff, Question::Faster),
+            places: places.into_iter().map(entry).collect(),
+        }
+    }
+
+    /// What the picture says around the frames.
+    pub(crate) fn captions(&self) -> Captions {
+        let side = |files: &[String]| side_name(&files.iter().map(String::as_str).collect::<Vec<_>>());
+        Captions {
+            base: side(&self.base),
+            new: side(&self.new),
+            time: "that was counted",
+            per: "",
+            unit: Unit::Share,
+            min_effect: self.min_effect,
         }
     }
 }
@@ -96,19 +136,24 @@ pub(crate) fn folded_text(report: &FoldedReport, color: bool, mut out: impl Writ
              unknown,\nso nothing is tested, and no change is known to be one.\n\n"
         }
     });
-    if report.findings.is_empty() {
+    if !report.places.is_empty() {
+        text.push_str(&table(&report.places, color));
+    } else if report.findings_total == 0 {
         text.push_str("Nothing is known to have changed.\n");
     } else {
         text.push_str(&table(&report.findings, color));
     }
     let more = report.findings_total - report.findings.len();
-    if more > 0 {
+    if more > 0 && report.places.is_empty() {
         text.push_str(&format!("  … and {more} more (--limit)\n"));
     }
     text.push_str(&format!(
         "\nChanges below {} of all do not matter (--min-effect).\n",
         percent_of(report.min_effect)
     ));
+    if let Some(gate) = &report.gate {
+        text.push_str(&format!("{}\n", answers(gate, report.slower, report.faster)));
+    }
     out.write_all(text.as_bytes())?;
     Ok(out.flush()?)
 }

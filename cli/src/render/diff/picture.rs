@@ -1,13 +1,16 @@
 //! The comparison as a flame graph: both sides in one tree, so that what has vanished stays visible, and each frame
 //! coloured by its verdict.
 
+use std::collections::HashSet;
+
 use anyhow::{Context, bail};
 use asyncprof_core::diff::{Diff, DiffNode, Verdict};
-use asyncprof_core::view::{By, NodeId};
+use asyncprof_core::view::NodeId;
 
 use super::colors::{GONE, MOVED, NEW, RARE, STEPS, UNCHANGED, look};
-use super::data::{DiffReport, RunEntry, frame};
-use super::text::{percent_of, q, rate, signed_percent};
+use super::data::{Counts, frame};
+use super::text::{percent_of, q, signed_percent};
+use super::unit::Unit;
 use crate::render::flamegraph::{DEFAULT_MIN_WIDTH_PX, draw};
 use crate::render::layout::Layout;
 use crate::render::palette::Color;
@@ -23,13 +26,21 @@ pub(crate) enum Width {
     New,
 }
 
-/// The SVG of what the report is about.
-pub(crate) fn diff_picture(
-    diff: &Diff,
-    report: &DiffReport,
-    by: By,
-    width: Width,
-) -> anyhow::Result<Vec<u8>> {
+/// What the picture says around the frames.
+pub(crate) struct Captions {
+    /// Names of the files.
+    pub(super) base: String,
+    pub(super) new: String,
+    /// What is compared: `task time`.
+    pub(super) time: &'static str,
+    /// ` per second`; nothing for shares.
+    pub(super) per: &'static str,
+    pub(super) unit: Unit,
+    pub(super) min_effect: f64,
+}
+
+/// The SVG of the comparison.
+pub(crate) fn diff_picture(diff: &Diff, captions: &Captions, width: Width) -> anyhow::Result<Vec<u8>> {
     let widths = widths(diff, width);
     if widths[0] == 0 {
         bail!("nothing to draw: there is no such time");
@@ -41,26 +52,28 @@ pub(crate) fn diff_picture(
     };
     let min_share = DEFAULT_MIN_WIDTH_PX / svg::IMAGE_WIDTH as f64;
     let layout = Layout::of(|id| widths[id.index()], children, min_share);
-    let unit = Unit {
-        is_share: report.per != "second",
-    };
+    let unit = captions.unit;
     let drawn = draw(
         &layout,
         "What got slower, what got faster",
-        &subtitle(diff, report, unit),
+        &subtitle(diff, captions),
     )?;
     let header = Header {
         lines: vec![
             largest(diff, unit, "slower", |node| node.effect > 0.0),
             largest(diff, unit, "faster", |node| node.effect < 0.0),
-            meaning(by, width, unit, layout.hidden),
+            meaning(captions, width, layout.hidden),
         ],
-        legend: legend(report),
+        legend: legend(diff, captions.min_effect),
     };
+    let findings: HashSet<usize> = diff.findings.iter().copied().collect();
     let frame = |index: usize| {
         let at = layout.boxes[index].node.index();
         let share = widths[at] as f64 / widths[0] as f64;
-        frame_text(diff, at, unit, share)
+        FrameText {
+            outlined: findings.contains(&at),
+            ..frame_text(diff, at, unit, share)
+        }
     };
     let picture = svg::finish(&drawn, &header, frame).context("inferno's SVG has an unexpected form")?;
     Ok(picture.into_bytes())
@@ -85,48 +98,11 @@ pub(super) fn widths(diff: &Diff, width: Width) -> Vec<u64> {
     widths
 }
 
-/// How rates are written.
-#[derive(Clone, Copy)]
-struct Unit {
-    /// Of all compared time; else per second of recording.
-    is_share: bool,
-}
-
-impl Unit {
-    fn rate(self, ns_per_second: f64) -> String {
-        match self.is_share {
-            true => format!("{:.1} %", ns_per_second / 1e7),
-            false => format!("{}/s", rate(ns_per_second)),
-        }
-    }
-
-    fn signed(self, ns_per_second: f64) -> String {
-        let sign = if ns_per_second < 0.0 { '−' } else { '+' };
-        let text = self.rate(ns_per_second.abs());
-        match self.is_share {
-            // Percentage points: not to be mistaken for a part of the frame's own time.
-            true => format!("{sign}{} pp", text.trim_end_matches(" %")),
-            false => format!("{sign}{text}"),
-        }
-    }
-}
-
 /// What is compared with what.
-fn subtitle(diff: &Diff, report: &DiffReport, unit: Unit) -> String {
-    let side = |runs: &[RunEntry]| {
-        let ns = runs.iter().map(|run| run.duration_ns).sum();
-        let name = match runs {
-            [run] => units::tail(&run.file, 40),
-            runs => format!(
-                "{} and {} more",
-                units::tail(&runs[0].file, 30),
-                units::count(runs.len() as u64 - 1)
-            ),
-        };
-        format!("{name} ({})", units::duration(ns))
-    };
-    let mut text = format!("base {}  →  new {}", side(&report.base), side(&report.new));
-    if !unit.is_share {
+fn subtitle(diff: &Diff, captions: &Captions) -> String {
+    let mut text = format!("base {}  →  new {}", captions.base, captions.new);
+    let unit = captions.unit;
+    if unit != Unit::Share {
         let root = diff.root();
         text.push_str(&format!(
             "  ·  in all {} → {}, {}",
@@ -171,18 +147,10 @@ fn largest(diff: &Diff, unit: Unit, word: &str, is_in: impl Fn(&DiffNode) -> boo
     }
 }
 
-fn meaning(by: By, width: Width, unit: Unit, hidden: usize) -> String {
-    let what = match by {
-        By::Wait => "time suspended at an await",
-        By::Io => "time waiting for I/O",
-        By::Sched => "time without a worker",
-        By::Running => "time being polled",
-        By::Cpu => "time on the CPU in polls",
-        By::Wall | By::Wake | By::Delay => "task time",
-    };
-    let what = match unit.is_share {
-        true => format!("share of all {what}"),
-        false => format!("{what} per second"),
+fn meaning(captions: &Captions, width: Width, hidden: usize) -> String {
+    let what = match captions.unit {
+        Unit::Share => format!("share of all {}", captions.time),
+        _ => format!("{}{}", captions.time, captions.per),
     };
     let side = match width {
         Width::Union => "where there is more of it",
@@ -196,8 +164,8 @@ fn meaning(by: By, width: Width, unit: Unit, hidden: usize) -> String {
     format!("width = {what}, {side} · colour = verdict, and new : base · framed = to blame{hidden}")
 }
 
-fn legend(report: &DiffReport) -> Vec<LegendEntry> {
-    let counts = &report.counts;
+fn legend(diff: &Diff, min_effect: f64) -> Vec<LegendEntry> {
+    let counts = Counts::of(diff);
     let entry = |color, text: String| LegendEntry {
         color,
         hatched: color == HATCHED,
@@ -226,7 +194,7 @@ fn legend(report: &DiffReport) -> Vec<LegendEntry> {
             format!(
                 "{} unchanged within ±{} of all",
                 counts.unchanged,
-                percent_of(report.min_effect)
+                percent_of(min_effect)
             ),
         ),
         entry(HATCHED, format!("? {} inconclusive", counts.inconclusive)),
@@ -257,14 +225,14 @@ fn frame_text(diff: &Diff, at: usize, unit: Unit, share: f64) -> FrameText {
         fill: look.fill,
         strong: node.verdict.is_change(),
         hatched: look.hatched,
-        outlined: diff.findings.contains(&at),
+        outlined: false,
     }
 }
 
 fn details(diff: &Diff, node: &DiffNode, unit: Unit, relative: Option<String>) -> Vec<String> {
     let side = |word: &str, side: &asyncprof_core::diff::Estimate| {
         let mut text = format!("{word} {}", unit.rate(side.rate));
-        if side.episodes > 0 {
+        if side.episodes > 0 && side.stats.episodes > 0 {
             text.push_str(&format!(
                 " = {} × {}",
                 units::count(side.episodes),

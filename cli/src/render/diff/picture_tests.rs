@@ -27,13 +27,18 @@ fn drawn(base: Profile, new: Profile, exposure: Exposure, width: Width) -> anyho
         base: &[("base.data".to_owned(), base)],
         new: &[("</text><script>alert(2)</script>".to_owned(), new)],
         exposure,
-        min_effect: 0.005,
+        min_effect: 0.01,
+        detectable: 0.1,
         objections: Vec::new(),
         limit: 20,
         sort: Sort::Change,
         all: false,
     });
-    Ok(String::from_utf8(diff_picture(&diff, &report, By::Wall, width)?)?)
+    Ok(String::from_utf8(diff_picture(
+        &diff,
+        &report.captions(By::Wall),
+        width,
+    )?)?)
 }
 
 fn titles(svg: &str) -> Vec<&str> {
@@ -122,7 +127,7 @@ fn shares_are_percentage_points() {
     );
     // 5 of 8 seconds, then 12 of 15.
     let svg = svg.unwrap();
-    assert!(svg.contains("▲ +17.5 pp shop::ask_upstream"), "{svg}");
+    assert!(svg.contains("▲ +17.50 pp shop::ask_upstream"), "{svg}");
     assert!(svg.contains("width = share of all task time,"));
 }
 

@@ -38,7 +38,8 @@ fn report(base: Profile, new: Profile, limit: usize, all: bool) -> DiffReport {
         base: &[("base.data".to_owned(), base)],
         new: &[("new\u{1b}.data".to_owned(), new)],
         exposure: Exposure::Seconds,
-        min_effect: 0.005,
+        min_effect: 0.01,
+        detectable: 0.1,
         objections: Vec::new(),
         limit,
         sort: Sort::Change,
@@ -73,9 +74,9 @@ task time per second: 8.00 s → 9.00 s, +12.5 %, 95 %: +9.6 % to +15.4 % (slowe
   ↔ moved   shop::old                                      1.00 s     0 s  −100.0 %  −102.8 % to −97.2 %  <0.0001
       5,000 × 2.00 ms (p99 2.00 ms) → none; to shop::fresh; inside shop::request
 
-1 slower, 0 faster, 0 new, 0 gone, 1 moved. Of 4 places, 0 unchanged within ±0.5 % of all, 1 inconclusive, 0 too rare to tell.
+1 slower, 0 faster, 0 new, 0 gone, 1 moved. Of 4 places, 0 unchanged within ±1 % of all, 1 inconclusive, 0 too rare to tell.
 To resolve the inconclusive ones, record 7.0 times as long (69.5 s a run).
-Did anything get slower? Yes (p = 0.001, by permuted windows). Faster? Not seen (p = 1.000, by permuted windows).
+Did anything get slower? Yes (p = 0.001). Faster? No (p = 1.000). A change of 5.0 % of all would have been seen in four of five cases, by permuted windows.
 ";
     let shown = text(&report, false);
     assert_eq!(shown, expected, "{shown}");

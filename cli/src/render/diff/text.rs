@@ -2,7 +2,9 @@
 
 use std::io::Write;
 
-use super::data::{DiffReport, NodeEntry, RunEntry};
+use super::data::{DiffReport, GateEntry, NodeEntry, RunEntry};
+use super::lengths;
+use super::unit::Unit;
 use crate::render::table::{Cell, left, lines, right};
 use crate::render::{labels, units};
 
@@ -11,18 +13,7 @@ const NAME_WIDTH: usize = 70;
 /// Writes the report as text.
 pub(crate) fn diff_text(report: &DiffReport, color: bool, mut out: impl Write) -> anyhow::Result<()> {
     let mut text = format!("base: {}\nnew:  {}\n", runs(&report.base), runs(&report.new));
-    let total = &report.total;
-    text.push_str(&format!(
-        "task time per {}: {} → {}, {} ({})\n",
-        match report.per {
-            "second" => "second",
-            _ => "second of task time",
-        },
-        rate(total.base.rate),
-        rate(total.new.rate),
-        change(total),
-        total.verdict,
-    ));
+    text.push_str(&format!("{}\n", total(report)));
     for objection in &report.objections {
         text.push_str(&format!("Careful: {}.\n", units::printable(objection)));
     }
@@ -35,17 +26,54 @@ pub(crate) fn diff_text(report: &DiffReport, color: bool, mut out: impl Write) -
         text.push_str("Nothing is known to have changed.\n");
     } else {
         if !entries.is_empty() {
-            text.push_str(&table(entries, color));
+            text.push_str(&table(entries, report.unit, color));
         }
         let more = report.findings_total - report.findings.len();
         if report.places.is_empty() && more > 0 {
             text.push_str(&format!("  … and {more} more (--limit)\n"));
         }
     }
+    if report.lengths_total > 0 {
+        text.push_str("\nWaits that are longer or shorter, however often they come:\n");
+        text.push_str(&lengths::table(&report.lengths, color));
+        let more = report.lengths_total - report.lengths.len();
+        if more > 0 {
+            text.push_str(&format!(
+                "  … and those of {} more (--limit)\n",
+                units::counted(more as u64, "place")
+            ));
+        }
+    }
     text.push_str(&format!("\n{}\n", closing(report)));
     out.write_all(text.as_bytes())?;
     out.flush()?;
     Ok(())
+}
+
+/// What is compared, per what, and how all of it changed.
+fn total(report: &DiffReport) -> String {
+    let (total, unit) = (&report.total, report.unit);
+    let [base, new] = report.exposed_per_second;
+    let all = format!("{} → {}", unit.bare(total.base.rate), unit.bare(total.new.rate));
+    let change = format!(
+        "{}, 95 %: {} ({})",
+        relative(total, unit),
+        interval(total, unit),
+        total.verdict
+    );
+    match report.per {
+        "work" => format!("task time per unit of work: {all}, {change}; {base:.1} → {new:.1} units/s"),
+        "load" => format!(
+            "task time per second at equal load: {all}, {change}; the new side has {:.2} times the load of the base",
+            new / base
+        ),
+        "share" => format!(
+            "shares of all task time, of which there are {} → {} per second",
+            units::duration((base * 1e9) as u64),
+            units::duration((new * 1e9) as u64)
+        ),
+        _ => format!("task time per second: {all}, {change}"),
+    }
 }
 
 fn runs(runs: &[RunEntry]) -> String {
@@ -56,12 +84,12 @@ fn runs(runs: &[RunEntry]) -> String {
     runs.iter().map(run).collect::<Vec<_>>().join(", ")
 }
 
-fn table(entries: &[NodeEntry], color: bool) -> String {
+fn table(entries: &[NodeEntry], unit: Unit, color: bool) -> String {
     let mut rows: Vec<Vec<Cell>> = vec![vec![
         left("verdict"),
         left("frame"),
-        right("base /s"),
-        right("new /s"),
+        right(format!("base {}", unit.suffix()).trim_end()),
+        right(format!("new {}", unit.suffix()).trim_end()),
         right("change"),
         left("95 % interval"),
         left("q"),
@@ -77,15 +105,15 @@ fn table(entries: &[NodeEntry], color: bool) -> String {
                 verdict
             },
             left(units::printable(&labels::at_most(&entry.frame, NAME_WIDTH))),
-            right(rate(entry.base.rate)),
-            right(rate(entry.new.rate)),
+            right(unit.bare(entry.base.rate)),
+            right(unit.bare(entry.new.rate)),
             right(if entry.q.is_some() {
-                relative(entry)
+                relative(entry, unit)
             } else {
                 String::new()
             }),
             left(if entry.q.is_some() {
-                interval(entry)
+                interval(entry, unit)
             } else {
                 String::new()
             }),
@@ -135,15 +163,6 @@ fn details(entry: &NodeEntry) -> String {
     units::printable(&parts.join("; "))
 }
 
-pub(super) fn rate(ns_per_second: f64) -> String {
-    units::duration(ns_per_second.round().max(0.0) as u64)
-}
-
-fn signed(ns_per_second: f64) -> String {
-    let sign = if ns_per_second < 0.0 { '−' } else { '+' };
-    format!("{sign}{}", rate(ns_per_second.abs()))
-}
-
 pub(super) fn signed_percent(part: f64) -> String {
     let sign = if part < 0.0 { '−' } else { '+' };
     let percent = part.abs() * 100.0;
@@ -153,15 +172,15 @@ pub(super) fn signed_percent(part: f64) -> String {
     }
 }
 
-fn relative(entry: &NodeEntry) -> String {
+fn relative(entry: &NodeEntry, unit: Unit) -> String {
     match entry.base.rate > 0.0 {
         true => signed_percent(entry.change / entry.base.rate),
-        false => signed(entry.change),
+        false => unit.signed(entry.change),
     }
 }
 
 /// Of the base rate, where there is one.
-fn interval(entry: &NodeEntry) -> String {
+fn interval(entry: &NodeEntry, unit: Unit) -> String {
     let (low, high) = entry.interval;
     match entry.base.rate > 0.0 {
         true => format!(
@@ -169,12 +188,8 @@ fn interval(entry: &NodeEntry) -> String {
             signed_percent(low / entry.base.rate),
             signed_percent(high / entry.base.rate)
         ),
-        false => format!("{} to {}", signed(low), signed(high)),
+        false => format!("{} to {}", unit.signed(low), unit.signed(high)),
     }
-}
-
-fn change(entry: &NodeEntry) -> String {
-    format!("{}, 95 %: {}", relative(entry), interval(entry))
 }
 
 pub(super) fn q(q: f64) -> String {
@@ -220,18 +235,50 @@ fn closing(report: &DiffReport) -> String {
         None => text.push_str(
             "\nToo few time windows to tell whether anything at all changed: record 3 seconds or more on both sides.",
         ),
-        Some(gate) => text.push_str(&format!(
-            "\nDid anything get slower? {}. Faster? {}.",
-            answer(gate.slower_p, gate.permuted),
-            answer(gate.faster_p, gate.permuted)
-        )),
+        Some(gate) => text.push_str(&format!("\n{}", answers(gate, report.slower, report.faster))),
     }
     text
 }
 
-fn answer(p: f64, permuted: &str) -> String {
-    let word = if p <= 0.05 { "Yes" } else { "Not seen" };
-    format!("{word} (p = {p:.3}, by permuted {permuted})")
+/// Whether anything changed at all, and what would have been seen.
+pub(super) fn answers(gate: &GateEntry, slower: &str, faster: &str) -> String {
+    let answer = |answer: &str, p: f64| {
+        let word = match answer {
+            "yes" => "Yes",
+            "no" => "No",
+            _ => "Cannot tell",
+        };
+        format!("{word} (p = {p:.3})")
+    };
+    let mut text = format!(
+        "Did anything get slower? {}. Faster? {}. ",
+        answer(slower, gate.slower_p),
+        answer(faster, gate.faster_p)
+    );
+    let how = match gate.permuted {
+        "nothing" => String::new(),
+        permuted => format!(", by permuted {permuted}"),
+    };
+    match gate.detectable {
+        Some(part) => text.push_str(&format!(
+            "A change of {} of all would have been seen in four of five cases{how}",
+            rounded_up(part)
+        )),
+        None => text.push_str(&format!("There is too little to see any change{how}")),
+    }
+    if gate.detectable.is_none_or(|part| part > gate.detectable_limit) {
+        text.push_str(&format!(
+            "; no takes {} (--detectable)",
+            percent_of(gate.detectable_limit)
+        ));
+    }
+    text.push('.');
+    text
+}
+
+/// To tenths of a per cent: of what would have been seen not less.
+fn rounded_up(part: f64) -> String {
+    format!("{:.1} %", (part * 1000.0).ceil() / 10.0)
 }
 
 pub(super) fn percent_of(part: f64) -> String {

@@ -1,0 +1,216 @@
+//! What the taps know of the interpreter that they stand in.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use asyncprof_core::event::Kind;
+use asyncprof_core::region::Region;
+use asyncprof_core::stack_table::MAX_FRAMES;
+
+use super::interpreter::{Api, Object};
+use super::layout::Layout;
+use super::memory::{FUNCTION_DEF, LIST_ITEMS, LIST_LEN, half, type_of, word};
+use super::names::{Cache, Naming, Texts};
+use crate::recorder::{self, Thread};
+
+#[derive(Debug)]
+pub(super) struct Tap {
+    pub(super) api: &'static Api,
+    pub(super) layout: Layout,
+    /// Tasks' type derives from it.
+    pub(super) future_type: Object,
+    /// Type of the callable that wakes a task, and if that is one for all builtin functions, which one it is.
+    pub(super) wakeup_type: Object,
+    pub(super) wakeup_def: u64,
+    pub(super) originals: Originals,
+}
+
+/// What our functions stand in place of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Originals {
+    pub(super) step: u64,
+    pub(super) wakeup: u64,
+    pub(super) task_init: u64,
+    pub(super) task_dealloc: u64,
+}
+
+static TAP: OnceLock<Tap> = OnceLock::new();
+
+#[inline(always)]
+pub(super) fn get() -> Option<&'static Tap> {
+    TAP.get()
+}
+
+pub(super) fn set(tap: Tap) -> &'static Tap {
+    TAP.get_or_init(|| tap)
+}
+
+/// A future's state.
+pub(super) const PENDING: u32 = 0;
+pub(super) const CANCELLED: u32 = 1;
+
+/// Tables of tasks: a place for each name, by the number of the stack of one frame that is the name.
+static TABLES: [AtomicU32; 1 << 16] = [const { AtomicU32::new(0) }; 1 << 16];
+/// Places looked at before names beyond share one.
+const MAX_PROBES: u32 = 64;
+
+/// Forgets all names: they are to be told again, in a forked child.
+pub(super) fn forget_tables() {
+    for table in &TABLES {
+        table.store(0, Ordering::Relaxed);
+    }
+}
+
+impl Tap {
+    pub(super) fn naming<'a>(&'a self, region: &'a Region) -> Naming<'a> {
+        Naming {
+            layout: &self.layout.stack,
+            api: self.api,
+            texts: Texts::All(self.api),
+            table: region.stacks(),
+        }
+    }
+
+    /// # Safety
+    /// A live future of asyncio's own type, or a task.
+    #[inline]
+    pub(super) unsafe fn state_of(&self, future: Object) -> u32 {
+        // SAFETY: the caller's promise.
+        unsafe { half(future + self.layout.task.state) }
+    }
+
+    /// The tasks that wait for this future themselves, the first few of them, into `waiting`.
+    ///
+    /// # Safety
+    /// As for [`Tap::state_of`], and the lock is held.
+    #[inline]
+    pub(super) unsafe fn waiting_for(&self, future: Object, waiting: &mut [Object]) -> usize {
+        let task = &self.layout.task;
+        let mut len = 0;
+        let mut add = |callback: Object| {
+            // SAFETY: a callback is a live object, and one that wakes has a task.
+            let woken = unsafe { self.woken_by(callback) };
+            if woken != 0 && len < waiting.len() {
+                waiting[len] = woken;
+                len += 1;
+            }
+        };
+        // SAFETY: the caller's promise; the list holds tuples whose first item is the callback.
+        unsafe {
+            let first = word(future + task.callback);
+            if first != 0 {
+                add(first);
+            }
+            let others = word(future + task.callbacks);
+            if others != 0 && type_of(others) == self.api.PyList_Type {
+                let (items, len) = (word(others + LIST_ITEMS), word(others + LIST_LEN));
+                for at in 0..len {
+                    add(word(word(items + at * 8) + task.tuple_item));
+                }
+            }
+        }
+        len
+    }
+
+    /// The task that this callback wakes; 0 if it is another callback.
+    ///
+    /// # Safety
+    /// A live object.
+    #[inline]
+    unsafe fn woken_by(&self, callback: Object) -> Object {
+        // SAFETY: objects of these types have those words.
+        unsafe {
+            let is_ours = type_of(callback) == self.wakeup_type
+                && (self.wakeup_def == 0 || word(callback + FUNCTION_DEF) == self.wakeup_def);
+            if is_ours {
+                word(callback + self.layout.task.wakeup_task)
+            } else {
+                0
+            }
+        }
+    }
+
+    /// The index of a task's table: that of its name, if it was given one, or of its coroutine. Tells of it when it is
+    /// new.
+    ///
+    /// # Safety
+    /// Live objects, and the lock is held; `name` may be 0.
+    pub(super) unsafe fn table_of(&self, thread: &mut Thread, coroutine: Object, name: Object) -> u16 {
+        let number = thread.intern_with(|names, frames, region| {
+            let naming = self.naming(region);
+            // SAFETY: the caller's promise.
+            frames[0] = unsafe {
+                self.given_name(&naming, name)
+                    .unwrap_or_else(|| self.name_of(names, &naming, coroutine))
+            };
+            usize::from(frames[0] != 0)
+        }) as u32;
+        let start = number.wrapping_mul(0x9e37_79b9) >> 16;
+        for probe in 0..MAX_PROBES {
+            let at = start.wrapping_add(probe) as u16;
+            let table = &TABLES[usize::from(at)];
+            match table.compare_exchange(0, number, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) if number != 0 => {
+                    thread.write(Kind::TableNamed, 0, at, number.into());
+                    return at;
+                }
+                Err(known) if known != number => {}
+                _ => return at,
+            }
+        }
+        start as u16
+    }
+
+    /// The name that the program gave; None for asyncio's own `Task-123`.
+    unsafe fn given_name(&self, naming: &Naming<'_>, name: Object) -> Option<u64> {
+        // SAFETY: the caller's promise. Before it is asked for, a name of asyncio's own may be a mere number.
+        unsafe {
+            if name == 0 || type_of(name) != self.api.PyUnicode_Type {
+                return None;
+            }
+            let mut room = String::new();
+            let name = naming.text(name, &mut room)?;
+            let number = name.strip_prefix("Task-");
+            let is_automatic = number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
+            (!is_automatic && !name.is_empty()).then(|| naming.only(name))
+        }
+    }
+}
+
+/// The functions that this thread is in, leaf first, up to the frame `until`; returns how many. From a signal's handler:
+/// nothing of the interpreter's is called that does more than read.
+///
+/// # Safety
+/// `thread_state` is this thread's, which is within a step of a task that began in the frame `until`.
+pub(crate) unsafe fn sampled(
+    names: &mut Cache,
+    frames: &mut [u64; MAX_FRAMES],
+    region: &Region,
+    thread_state: u64,
+    until: u64,
+) -> usize {
+    let Some(tap) = get() else { return 0 };
+    let naming = Naming {
+        texts: Texts::Ascii,
+        ..tap.naming(region)
+    };
+    // SAFETY: the caller's promise: this thread stands still in all of these functions.
+    unsafe { naming.running(names, frames, thread_state, until) }
+}
+
+/// The calling thread, in a process that may have to join first.
+#[inline(always)]
+pub(super) fn current() -> Option<&'static mut Thread> {
+    recorder::current().or_else(joined)
+}
+
+#[cold]
+fn joined() -> Option<&'static mut Thread> {
+    if !recorder::can_join() {
+        return None;
+    }
+    // A forked child, whose loop has just begun to run a task.
+    forget_tables();
+    super::attach::join();
+    recorder::current()
+}

@@ -1,0 +1,54 @@
+//! Tasks that wait, eight awaits deep, for three seconds. `idle TASKS`
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use loads::{Done, spawn};
+use tokio::sync::Notify;
+
+const WAIT: Duration = Duration::from_secs(3);
+
+fn main() {
+    let tasks = loads::size();
+    loads::run(move || async move {
+        let end = Arc::new(Notify::new());
+        let waiting: Vec<_> = (0..tasks).map(|_| spawn(one(Arc::clone(&end)))).collect();
+        tokio::time::sleep(WAIT).await;
+        end.notify_waiters();
+        for task in waiting {
+            task.await.expect("no panic");
+        }
+        Done {
+            operations: tasks,
+            ..Done::default()
+        }
+    });
+}
+
+async fn one(end: Arc<Notify>) {
+    two(&end).await;
+}
+
+async fn two(end: &Notify) {
+    three(end).await;
+}
+
+async fn three(end: &Notify) {
+    four(end).await;
+}
+
+async fn four(end: &Notify) {
+    five(end).await;
+}
+
+async fn five(end: &Notify) {
+    six(end).await;
+}
+
+async fn six(end: &Notify) {
+    seven(end).await;
+}
+
+async fn seven(end: &Notify) {
+    end.notified().await;
+}

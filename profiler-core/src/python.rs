@@ -1,0 +1,83 @@
+//! Where the fields of CPython's objects are, as the agent has found out: what it needs to read stacks itself, and what
+//! a reader of the process's memory needs to read those of threads that stand still.
+
+use serde::{Deserialize, Serialize};
+
+/// All that is needed to read the stack of a thread.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StackLayout {
+    pub frame: FrameLayout,
+    pub code: CodeLayout,
+    pub text: TextLayout,
+    /// Address of the type of code objects.
+    pub code_type: u64,
+}
+
+/// Offsets in an interpreter's frame: before 3.11 the frame object, since then what lies behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrameLayout {
+    pub code: u64,
+    pub previous: u64,
+    pub position: u64,
+    pub unit: Position,
+    /// In a thread's state: the innermost frame, or a pointer to what has it at the second offset.
+    pub innermost: (u64, Option<u64>),
+}
+
+/// How a frame says where it is in its code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Position {
+    /// Half a word, a number of units of so many bytes.
+    Units(u64),
+    /// A pointer; where in the code object it points at byte 0.
+    Pointer(u64),
+}
+
+impl Position {
+    /// The offset in the bytes of this code.
+    pub fn bytes_at(self, code: u64, position: u64) -> u64 {
+        match self {
+            Position::Units(bytes) => (position & 0xffff_ffff).wrapping_mul(bytes),
+            Position::Pointer(start) => position.wrapping_sub(code).wrapping_sub(start),
+        }
+    }
+}
+
+/// Offsets in a code object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CodeLayout {
+    pub file: u64,
+    pub name: u64,
+    /// From 3.11 on.
+    pub qualified_name: Option<u64>,
+    pub first_line: u64,
+    pub line_table: u64,
+    pub line_format: LineFormat,
+}
+
+/// How a code object says which line its bytes are of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LineFormat {
+    /// Before 3.10: pairs of increments, of bytes and of lines.
+    Lnotab,
+    /// 3.10: ranges of bytes, each with an increment of lines before it.
+    Ranges,
+    /// From 3.11 on: entries of variable length.
+    Locations,
+}
+
+/// Of texts of ASCII only: the flag that marks them, and where their bytes begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TextLayout {
+    pub ascii_mark: u32,
+    pub bytes: u64,
+}
+
+/// Of every object: its type. The same in all versions that have the interpreter's lock.
+pub const TYPE: u64 = 8;
+/// Of texts, byte strings and lists: length.
+pub const LEN: u64 = 16;
+/// Of texts: the half word that has the mark.
+pub const TEXT_STATE: u64 = 32;
+/// Of byte strings: the bytes.
+pub const BYTES: u64 = 32;
