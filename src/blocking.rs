@@ -16,7 +16,7 @@ use crate::task::Task;
 /// let sum = std::thread::spawn(asyncprof::blocking("sum", || (1..=100).sum::<u32>()));
 /// assert_eq!(sum.join().unwrap(), 5050);
 /// ```
-pub fn blocking<T>(name: &str, closure: impl FnOnce() -> T) -> impl FnOnce() -> T {
+pub fn blocking<T, F: FnOnce() -> T>(name: &str, closure: F) -> impl FnOnce() -> T + use<T, F> {
     let task = agent().map(|agent| Task::spawned(agent, Some(name)));
     move || match task.filter(|task| !task.is_seen(std::task::Waker::noop())) {
         Some(task) => {

@@ -84,11 +84,7 @@ impl Task {
             // SAFETY: the task given below.
             let task = unsafe { &*task.cast::<Task>() };
             // Whoever is woken may poll the task at once, on this very thread.
-            let outer = task
-                .outer
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone();
+            let outer = task.outer.lock().unwrap_or_else(PoisonError::into_inner).clone();
             outer.wake();
         }
         let data = (&raw const *self).cast_mut().cast();

@@ -13,6 +13,7 @@ mod endings;
 mod families;
 mod fastapi;
 mod help;
+mod library;
 mod limits;
 mod linked;
 mod outcomes;

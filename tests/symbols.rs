@@ -42,7 +42,10 @@ fn expected() -> Vec<String> {
     let folder = Folder::new();
     assert_eq!(record(&folder, &["-q", "--", text(&program())]).code, 0);
     let places = places(&report(&folder), "sleep::inner");
-    assert!(places.iter().all(|place| place.contains("sleep.rs:")) && !places.is_empty(), "{places:?}");
+    assert!(
+        places.iter().all(|place| place.contains("sleep.rs:")) && !places.is_empty(),
+        "{places:?}"
+    );
     places
 }
 
@@ -65,13 +68,22 @@ fn names_and_lines_may_come_later() {
     let stripped = strip_debug(&program());
     assert_eq!(record(&folder, &["-q", "--", text(&stripped)]).code, 0);
     let without = report(&folder);
-    assert!(places(&without, "sleep::inner").iter().all(|place| !place.contains("sleep.rs")));
+    assert!(
+        places(&without, "sleep::inner")
+            .iter()
+            .all(|place| !place.contains("sleep.rs"))
+    );
 
     let symbols = folder.path().join("symbols");
     let modules = run(Command::new("readelf").arg("-n").arg(&stripped)).stdout;
-    let build_id = modules.lines().find_map(|line| line.trim().strip_prefix("Build ID: "));
+    let build_id = modules
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("Build ID: "));
     let (first, rest) = build_id.expect("linkers give one").split_at(2);
-    debug_file(&program(), &symbols.join(format!(".build-id/{first}/{rest}.debug")));
+    debug_file(
+        &program(),
+        &symbols.join(format!(".build-id/{first}/{rest}.debug")),
+    );
     let with = report_with(&folder, &symbols);
     assert_eq!(places(&with, "sleep::inner"), expected());
     let notes = with["quality"]["notes"].to_string();
@@ -82,11 +94,21 @@ fn names_and_lines_may_come_later() {
 fn another_programs_debug_file_is_not_used() {
     let folder = Folder::new();
     let symbols = folder.path().join("symbols");
-    debug_file(&fixture("waits", "release", "exits"), &symbols.join("sleep.debug"));
+    debug_file(
+        &fixture("waits", "release", "exits"),
+        &symbols.join("sleep.debug"),
+    );
     let stripped = strip_all(&program());
-    let ran = record(&folder, &["-q", "--symbols", text(&symbols), "--", text(&stripped)]);
+    let ran = record(
+        &folder,
+        &["-q", "--symbols", text(&symbols), "--", text(&stripped)],
+    );
     assert!(ran.said()[0].contains("but no symbols"), "{}", ran.stderr);
     let missing = record(&folder, &["--symbols", "nowhere", "--", "true"]);
     assert_eq!(missing.code, 125);
-    assert!(missing.said()[0].starts_with("cannot read the folder nowhere: No such file"), "{}", missing.stderr);
+    assert!(
+        missing.said()[0].starts_with("cannot read the folder nowhere: No such file"),
+        "{}",
+        missing.stderr
+    );
 }

@@ -87,7 +87,12 @@ impl ElfFile {
             (file.build_id() == Some(build_id) && file.functions().is_some()).then_some(file)
         };
         std::env::split_paths(&folders).find_map(|folder| {
-            let by_itself = || std::fs::read_dir(&folder).ok()?.flatten().find_map(|entry| is_it(entry.path()));
+            let by_itself = || {
+                std::fs::read_dir(&folder)
+                    .ok()?
+                    .flatten()
+                    .find_map(|entry| is_it(entry.path()))
+            };
             is_it(folder.join(&place)).or_else(by_itself)
         })
     }
@@ -98,7 +103,9 @@ impl ElfFile {
         sections.iter().find_map(|section| {
             let mut notes = section.notes(LittleEndian, self.bytes).ok()??;
             while let Ok(Some(note)) = notes.next() {
-                if note.name() == object::elf::ELF_NOTE_GNU && note.n_type(LittleEndian) == object::elf::NT_GNU_BUILD_ID {
+                if note.name() == object::elf::ELF_NOTE_GNU
+                    && note.n_type(LittleEndian) == object::elf::NT_GNU_BUILD_ID
+                {
                     return Some(note.desc());
                 }
             }

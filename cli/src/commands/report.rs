@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
+use super::labels::LabelArg;
 use super::load::load;
 use super::rules::RulesArg;
 use super::symbols::SymbolsArg;
@@ -33,6 +34,8 @@ pub(crate) struct ReportCommand {
     #[arg(long)]
     stuck: bool,
     #[command(flatten)]
+    label: LabelArg,
+    #[command(flatten)]
     rules: RulesArg,
     #[command(flatten)]
     symbols: SymbolsArg,
@@ -46,7 +49,8 @@ pub(crate) struct ReportCommand {
 
 impl ReportCommand {
     pub(crate) fn run(self) -> Result<u8> {
-        let profile = self.symbols.name(load(&self.profile)?)?;
+        let mut profile = self.symbols.name(load(&self.profile)?)?;
+        self.label.apply(&mut profile)?;
         let color =
             stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let options = ReportOptions {

@@ -89,7 +89,10 @@ pub(super) fn record_until(request: &Request, signals: &Signals) -> Result<u8> {
         let folders = request.symbols.iter().map(std::path::absolute);
         let folders = folders.collect::<Result<Vec<_>, _>>();
         let folders = std::env::join_paths(folders.context("cannot name the folder of --symbols")?);
-        environment.push((SYMBOLS_VARIABLE, folders.context("cannot look for symbols there")?));
+        environment.push((
+            SYMBOLS_VARIABLE,
+            folders.context("cannot look for symbols there")?,
+        ));
     }
     if request.allow_unknown_tokio {
         environment.push((ALLOW_UNKNOWN_TOKIO_VARIABLE, "1".into()));

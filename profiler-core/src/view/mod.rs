@@ -11,6 +11,7 @@ mod functions;
 mod groups;
 pub mod kind;
 mod kind_table;
+mod labelled;
 pub mod names;
 mod path;
 mod python;

@@ -28,11 +28,7 @@ impl DebugFiles {
             let entries = fs::read_dir(folder).map_err(|error| (folder.clone(), error))?;
             let paths = entries.flatten().map(|entry| entry.path());
             let opened = paths.filter_map(|path| ObjectFile::open(path).ok());
-            files.extend(
-                opened
-                    .filter(has_names)
-                    .map(|file| (file.build_id(), file)),
-            );
+            files.extend(opened.filter(has_names).map(|file| (file.build_id(), file)));
         }
         Ok(DebugFiles {
             folders: folders.to_vec(),
@@ -64,7 +60,10 @@ impl DebugFiles {
         let object = program.parse().ok()?;
         let (name, checksum) = object.gnu_debuglink().ok().flatten()?;
         let name = Path::new(std::str::from_utf8(name).ok()?).file_name()?;
-        let mut named = self.files.iter().filter(|(_, file)| file.path().file_name() == Some(name));
+        let mut named = self
+            .files
+            .iter()
+            .filter(|(_, file)| file.path().file_name() == Some(name));
         let (_, file) = named.find(|(_, file)| file.checksum() == checksum)?;
         Some(file.clone())
     }

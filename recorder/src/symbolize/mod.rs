@@ -10,8 +10,8 @@ mod source;
 mod symbolizer;
 mod tokens;
 
-pub(crate) use object_file::{MappedBytes, ObjectFile};
 pub use debug_files::DebugFiles;
+pub(crate) use object_file::{MappedBytes, ObjectFile};
 pub(crate) use symbolizer::{DebugInfo, SymbolFunction};
 
 #[cfg(test)]
