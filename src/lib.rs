@@ -18,10 +18,15 @@
 //! futures_executor::block_on(handle("/users/{id}").profiled("connection"));
 //! ```
 
+mod alone;
 mod blocking;
+mod error;
 mod label;
 mod linked;
+mod output;
 mod profiled;
+mod profiler;
+mod snapshot;
 #[cfg(feature = "tokio")]
 mod spawn;
 mod task;
@@ -35,8 +40,11 @@ mod work;
 pub mod demo;
 
 pub use blocking::blocking;
+pub use error::Error;
 pub use label::{label, unlabel};
 pub use profiled::{Profile, Profiled};
+pub use profiler::{Builder, Profiler, builder, start};
+pub use snapshot::{LiveFrame, LiveGroup, LiveTask, Snapshot, TaskState, snapshot};
 #[cfg(feature = "tokio")]
 pub use spawn::{spawn, spawn_blocking};
 pub use work::work;

@@ -32,7 +32,7 @@ fn ask() -> Option<&'static Api> {
 /// The table of the agent that `asyncprof record` preloads.
 pub(crate) fn preloaded() -> Option<&'static Api> {
     // Nothing is preloaded into a static program, and its loader cannot be asked.
-    if cfg!(target_feature = "crt-static") {
+    if asyncprof_agent::is_static_program() {
         return None;
     }
     // SAFETY: a C string; the loader may be asked at any time.
@@ -44,4 +44,10 @@ pub(crate) fn preloaded() -> Option<&'static Api> {
     let is_whole = unsafe { (*table).size } >= size_of::<Api>();
     // SAFETY: as above, and all of it is there.
     is_whole.then(|| unsafe { &*table })
+}
+
+/// From now on the agent that is linked into the program records it.
+pub(crate) fn use_own() {
+    let own = &raw const asyncprof_agent::api::API as usize;
+    KNOWN.store(own, Ordering::Relaxed);
 }

@@ -8,8 +8,8 @@ use std::ffi::c_void;
 use std::io;
 use std::ops::Range;
 use std::ptr;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering, compiler_fence};
+use std::sync::{Arc, OnceLock};
 
 use asyncprof_core::clock::ClockSource;
 use asyncprof_core::event::{Event, Found, Kind};
@@ -27,7 +27,7 @@ use crate::wiped::wiped_in_child;
 
 /// This process in the recording.
 struct Recorder {
-    region: Region,
+    region: Arc<Region>,
     /// Its slot, once it has joined.
     process: AtomicUsize,
     thread_key: libc::pthread_key_t,
@@ -125,7 +125,7 @@ pub(crate) struct Thread {
 struct SamplingStack([u8; 2 * unwind::STACK_NEEDED as usize]);
 
 /// Makes this process able to [`join`] the recording. Once.
-pub(crate) fn install(region: Region) -> io::Result<()> {
+pub(crate) fn install(region: Arc<Region>) -> io::Result<()> {
     let alive = wiped_in_child(size_of::<AtomicU32>())?.cast::<AtomicU32>();
     // SAFETY: fresh zeroed memory, never freed, of an atomic's size and more than its alignment.
     let alive = unsafe { &*alive };
@@ -147,6 +147,12 @@ pub(crate) fn install(region: Region) -> io::Result<()> {
 /// Whether [`install`] was.
 pub(crate) fn is_installed() -> bool {
     RECORDER.get().is_some()
+}
+
+/// Whether this process has joined.
+pub(crate) fn is_joined() -> bool {
+    let joined = |recorder: &Recorder| recorder.alive.load(Ordering::Acquire) == 1;
+    RECORDER.get().is_some_and(joined)
 }
 
 /// From now on this process's events are written, if it had not joined: `claim` takes its slot in the table and tells
@@ -221,7 +227,7 @@ struct NoPlace(AtomicU32);
 
 const _: () = assert!(align_of::<NoPlace>() >= align_of::<Thread>());
 
-fn no_place() -> *mut Thread {
+pub(crate) fn no_place() -> *mut Thread {
     // Only the first word of a dead thread is ever looked at.
     (&raw const NO_PLACE.0).cast_mut().cast()
 }
@@ -319,7 +325,6 @@ unsafe extern "C" fn give_back(thread: *mut c_void) {
 }
 
 /// Whether this process's threads answer when they are asked for their stacks.
-#[cfg(feature = "preload")]
 pub(crate) fn answers() -> bool {
     RECORDER
         .get()

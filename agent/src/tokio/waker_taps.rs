@@ -16,6 +16,7 @@ use super::waker_entries;
 use crate::recorder;
 use crate::unwind::Entry;
 
+#[unsafe(link_section = "asyncprof_taps")]
 pub(super) unsafe extern "C-unwind" fn drop_tap(data: u64, _sp: u64, _bp: u64, n: usize) {
     let table = table(n);
     let bare = data & !table.tag_mask;
@@ -43,6 +44,7 @@ fn table(n: usize) -> &'static WakerTable {
     }
 }
 
+#[unsafe(link_section = "asyncprof_taps")]
 pub(super) unsafe extern "C-unwind" fn clone_tap(data: u64, sp: u64, bp: u64, n: usize) -> Pair {
     let table = table(n);
     let bare = data & !table.tag_mask;
@@ -103,6 +105,7 @@ pub(crate) unsafe fn is_root_waker(vtable: u64) -> bool {
 /// # Safety
 /// `data` is the data pointer of a waker of this table, and `original` one of its functions.
 #[inline]
+#[unsafe(link_section = "asyncprof_taps")]
 unsafe fn note_and_wake(table: &WakerTable, original: WakerFn, data: u64, entry: Entry) {
     let bare = data & !table.tag_mask;
     let tag = (data & table.tag_mask) as u16;
@@ -133,6 +136,7 @@ unsafe fn note_and_wake(table: &WakerTable, original: WakerFn, data: u64, entry:
 ///
 /// # Safety
 /// `bare` is the data pointer of a relay, and `original` a function of its table.
+#[unsafe(link_section = "asyncprof_taps")]
 unsafe fn note_and_relay(table: &WakerTable, original: WakerFn, bare: u64, tag: u16) {
     /// Any program's code is called, so it may panic.
     struct Outer(u8);
@@ -157,12 +161,14 @@ unsafe fn note_and_relay(table: &WakerTable, original: WakerFn, bare: u64, tag: 
     unsafe { original(bare) }
 }
 
+#[unsafe(link_section = "asyncprof_taps")]
 pub(super) unsafe extern "C-unwind" fn wake_tap(data: u64, sp: u64, bp: u64, n: usize) {
     let table = table(n);
     // SAFETY: called in place of this table's `wake`.
     unsafe { note_and_wake(table, table.wake, data, Entry { sp, bp }) }
 }
 
+#[unsafe(link_section = "asyncprof_taps")]
 pub(super) unsafe extern "C-unwind" fn wake_by_ref_tap(data: u64, sp: u64, bp: u64, n: usize) {
     let table = table(n);
     // SAFETY: called in place of this table's `wake_by_ref`.

@@ -11,6 +11,7 @@ use super::by::ByArg;
 use super::labels::{LabelArg, check_key};
 use super::load::load;
 use super::rules::RulesArg;
+use super::symbols::SymbolsArg;
 use crate::record::{DEFAULT_PROFILE, write_picture};
 use crate::render::{FlamegraphOptions, flamegraph};
 
@@ -48,6 +49,8 @@ pub(crate) struct FlamegraphCommand {
     label: LabelArg,
     #[command(flatten)]
     rules: RulesArg,
+    #[command(flatten)]
+    symbols: SymbolsArg,
     /// Show the frames of the runtime, the plumbing under awaits, and the runtime's own worker loops
     #[arg(long)]
     show_runtime: bool,
@@ -97,7 +100,7 @@ fn parse_pixels(text: &str) -> Result<f64> {
 
 impl FlamegraphCommand {
     pub(crate) fn run(self) -> Result<u8> {
-        let mut profile = load(&self.profile)?;
+        let mut profile = self.symbols.name(load(&self.profile)?)?;
         self.label.apply(&mut profile)?;
         if let Some(key) = &self.group_by_label {
             check_key(&profile, key)?;

@@ -13,6 +13,7 @@ mod man;
 mod record;
 mod report;
 mod rules;
+mod symbols;
 
 pub(crate) use demo::{DemoCommand, DemoServiceCommand};
 pub(crate) use diff::DiffCommand;

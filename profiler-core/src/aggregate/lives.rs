@@ -26,6 +26,13 @@ pub(super) struct Spawn {
     polled: bool,
 }
 
+impl Spawn {
+    /// Nothing before `at_ns` counts.
+    pub(super) fn counts_from(&mut self, at_ns: u64) {
+        self.at_ns = self.at_ns.max(at_ns);
+    }
+}
+
 /// Allocations that look like spawns and are never polled are forgotten beyond this number.
 const MAX_PENDING_SPAWNS: usize = 1 << 20;
 

@@ -125,4 +125,6 @@ pub struct RawProfile {
     pub label_sets: Vec<Vec<RawLabel>>,
     pub work: Vec<RawWork>,
     pub counts: Counts,
+    /// Times are counted from the recording's start, and this is when the part began that is told of.
+    pub begun_ns: u64,
 }

@@ -30,7 +30,7 @@ pub(super) enum GroupKey {
 /// Beyond this number, groups are no longer told apart by their parents.
 const MAX_GROUPS_BY_PARENT: usize = 1 << 14;
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
     pub(super) rows: Rows,
     pub(super) running: Running,
@@ -156,6 +156,13 @@ impl Tally {
         {
             *youngest = Reverse(wait);
         }
+    }
+
+    /// Forgets the longest polls and the open waits.
+    pub(super) fn forget_places(&mut self) {
+        self.longest_polls.clear();
+        self.open_waits.clear();
+        self.oldest_waits.clear();
     }
 
     pub(super) fn open_waits(&mut self) -> Vec<RawOpenWait> {

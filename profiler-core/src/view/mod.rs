@@ -28,7 +28,7 @@ pub use analysis::{Analysis, AwaitSite};
 pub use category::Category;
 pub use family::GroupBy;
 pub use functions::{NameId, Place};
-pub use groups::name_groups;
+pub use groups::{name_groups, rename_groups};
 pub use kind::{Kind, Rule, Rules};
 pub use source::WakeSource;
 pub use tree::{By, CallTree, FrameKind, MAX_PLACES, Node, NodeId, TaskKindOrd, TreeOptions};
