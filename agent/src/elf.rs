@@ -3,11 +3,12 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use asyncprof_core::region::SYMBOLS_VARIABLE;
 use object::LittleEndian;
 use object::elf::{FileHeader64, SHT_SYMTAB};
-use object::read::elf::{FileHeader, Sym};
+use object::read::elf::{FileHeader, SectionHeader, Sym};
 
 /// A function's symbol.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +71,46 @@ impl ElfFile {
         // SAFETY: mapped until `drop`; a program that is running is not written to (the kernel refuses).
         let bytes = unsafe { std::slice::from_raw_parts(bytes.cast(), len) };
         Ok(ElfFile { bytes })
+    }
+
+    /// The separate debug file of this program, if it lies in one of the folders that the environment names: by its
+    /// build id, as `.build-id/ab/cdef….debug` or right in the folder.
+    pub(crate) fn debug_file(&self) -> Option<ElfFile> {
+        let build_id = self.build_id()?;
+        let (first, rest) = build_id.split_first()?;
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let place = format!(".build-id/{}/{}.debug", hex(&[*first]), hex(rest));
+        let folders = std::env::var_os(SYMBOLS_VARIABLE)?;
+        let is_it = |path: PathBuf| {
+            // Opening a pipe waits for its writer.
+            let file = path.is_file().then(|| ElfFile::open(&path).ok()).flatten()?;
+            (file.build_id() == Some(build_id) && file.functions().is_some()).then_some(file)
+        };
+        std::env::split_paths(&folders).find_map(|folder| {
+            let by_itself = || {
+                std::fs::read_dir(&folder)
+                    .ok()?
+                    .flatten()
+                    .find_map(|entry| is_it(entry.path()))
+            };
+            is_it(folder.join(&place)).or_else(by_itself)
+        })
+    }
+
+    fn build_id(&self) -> Option<&[u8]> {
+        let header = FileHeader64::<LittleEndian>::parse(self.bytes).ok()?;
+        let sections = header.sections(LittleEndian, self.bytes).ok()?;
+        sections.iter().find_map(|section| {
+            let mut notes = section.notes(LittleEndian, self.bytes).ok()??;
+            while let Ok(Some(note)) = notes.next() {
+                if note.name() == object::elf::ELF_NOTE_GNU
+                    && note.n_type(LittleEndian) == object::elf::NT_GNU_BUILD_ID
+                {
+                    return Some(note.desc());
+                }
+            }
+            None
+        })
     }
 
     /// Every function symbol. None if the file has no symbol table.

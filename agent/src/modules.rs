@@ -4,6 +4,7 @@ use std::ffi::{CStr, OsStr, c_int, c_void};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::slice;
+use std::sync::OnceLock;
 
 use asyncprof_core::process_info::ModuleInfo;
 
@@ -38,6 +39,17 @@ impl Module {
             .filter(|segment| segment.p_type == libc::PT_LOAD)
             .map(|segment| self.range_of(segment))
             .find(|range| range.contains(&address))
+    }
+
+    /// The word at this address, if it is one of a loaded segment that can be read.
+    #[cfg(not(feature = "preload"))]
+    pub(crate) fn word(&self, address: u64) -> Option<u64> {
+        let segment = self.load_segment_at(address)?;
+        if !address.is_multiple_of(8) || address + 8 > segment.end {
+            return None;
+        }
+        // SAFETY: an aligned word of a loaded segment.
+        Some(unsafe { (address as *const u64).read_volatile() })
     }
 
     /// Run-time address ranges that are loaded and not writable: code and constants without pointers.
@@ -79,6 +91,21 @@ impl Module {
 pub(crate) unsafe fn bytes(range: &std::ops::Range<u64>) -> &'static [u8] {
     // SAFETY: the caller's promise.
     unsafe { slice::from_raw_parts(range.start as *const u8, (range.end - range.start) as usize) }
+}
+
+/// Whether the program has no loader that could be asked, or preload anything into it.
+pub fn is_static_program() -> bool {
+    static IS_STATIC: OnceLock<bool> = OnceLock::new();
+    *IS_STATIC.get_or_init(|| {
+        let modules = mapped();
+        let program = modules.first();
+        program.is_some_and(|program| {
+            program
+                .segments
+                .iter()
+                .all(|segment| segment.p_type != libc::PT_INTERP)
+        })
+    })
 }
 
 /// All objects mapped now, the program itself first.

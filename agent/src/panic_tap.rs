@@ -4,6 +4,7 @@
 use std::arch::naked_asm;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::imports::next_definition;
 use crate::recorder;
 
 /// In place of the unwinder's function of this name, which every Rust panic goes through once.
@@ -11,7 +12,8 @@ use crate::recorder;
 /// # Safety
 /// As for the unwinder's.
 #[unsafe(naked)]
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "preload", unsafe(no_mangle))]
+#[allow(non_snake_case)]
 pub(crate) unsafe extern "C-unwind" fn _Unwind_RaiseException(_exception: u64) -> i32 {
     // The original must find the caller's frame, so it is jumped to, not called.
     naked_asm!(
@@ -26,6 +28,7 @@ pub(crate) unsafe extern "C-unwind" fn _Unwind_RaiseException(_exception: u64) -
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
 /// Asks the loader for the original now: later its lock may be held by a thread that a forked child does not have.
+#[cfg(feature = "preload")]
 pub(crate) fn prepare() {
     next();
 }
@@ -45,8 +48,7 @@ extern "C" fn note_panic() -> usize {
 fn next() -> usize {
     let mut next = NEXT.load(Ordering::Relaxed);
     if next == 0 {
-        // SAFETY: a C string; the loader may be asked at any time.
-        next = unsafe { libc::dlsym(libc::RTLD_NEXT, c"_Unwind_RaiseException".as_ptr()) } as usize;
+        next = next_definition(c"_Unwind_RaiseException");
         NEXT.store(next, Ordering::Relaxed);
     }
     next

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(crate) const PAGE: u64 = 4096;
 
@@ -12,8 +13,8 @@ pub(crate) const PAGE: u64 = 4096;
 /// The system's, if the pages may not be made writable; nothing is changed then.
 ///
 /// # Safety
-/// `range` is mapped, every address lies in it and is the place of a pointer-sized word that may hold the new
-/// value, and no other thread runs yet.
+/// `range` is mapped, every address lies in it (or it is empty, and they are writable) and is the place of an aligned
+/// word that may hold the new value. Other threads may read the words meanwhile, and see them change in their order.
 pub(crate) unsafe fn write_words(range: Range<u64>, words: &[(u64, u64)]) -> io::Result<()> {
     let start = range.start & !(PAGE - 1);
     let end = range.end & !(PAGE - 1);
@@ -30,7 +31,7 @@ pub(crate) unsafe fn write_words(range: Range<u64>, words: &[(u64, u64)]) -> io:
     protect(libc::PROT_READ | libc::PROT_WRITE)?;
     for &(address, value) in words {
         // SAFETY: the caller's promise; writable since the call above.
-        unsafe { (address as *mut u64).write(value) };
+        unsafe { AtomicU64::from_ptr(address as *mut u64) }.store(value, Ordering::Release);
     }
     protect(libc::PROT_READ)
 }

@@ -8,8 +8,8 @@ use std::ffi::c_void;
 use std::io;
 use std::ops::Range;
 use std::ptr;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering, compiler_fence};
+use std::sync::{Arc, OnceLock};
 
 use asyncprof_core::clock::ClockSource;
 use asyncprof_core::event::{Event, Found, Kind};
@@ -27,7 +27,7 @@ use crate::wiped::wiped_in_child;
 
 /// This process in the recording.
 struct Recorder {
-    region: Region,
+    region: Arc<Region>,
     /// Its slot, once it has joined.
     process: AtomicUsize,
     thread_key: libc::pthread_key_t,
@@ -51,7 +51,7 @@ pub(crate) struct Polled {
     pub(crate) thread_state: u64,
     /// And the frame of Python that its step was called from.
     pub(crate) outer_frame: u64,
-    /// The task's state word when it was first seen complete; 0 until then.
+    /// The task's state word when it was first seen complete; 0 until then. Not 0 for a task that has none.
     pub(crate) end_state: u64,
     /// Other tasks have been polled within this poll: it is a scheduler's loop, and its own time nobody's.
     is_host: bool,
@@ -72,6 +72,14 @@ impl Polled {
             task,
             stack_top,
             ..Polled::NONE
+        }
+    }
+
+    /// A task of the library's: how it ends is told, there is no state word to read.
+    pub(crate) fn of_library(task: u64, stack_top: u64) -> Polled {
+        Polled {
+            end_state: u64::MAX,
+            ..Polled::new(task, stack_top)
         }
     }
 }
@@ -117,7 +125,7 @@ pub(crate) struct Thread {
 struct SamplingStack([u8; 2 * unwind::STACK_NEEDED as usize]);
 
 /// Makes this process able to [`join`] the recording. Once.
-pub(crate) fn install(region: Region) -> io::Result<()> {
+pub(crate) fn install(region: Arc<Region>) -> io::Result<()> {
     let alive = wiped_in_child(size_of::<AtomicU32>())?.cast::<AtomicU32>();
     // SAFETY: fresh zeroed memory, never freed, of an atomic's size and more than its alignment.
     let alive = unsafe { &*alive };
@@ -134,6 +142,17 @@ pub(crate) fn install(region: Region) -> io::Result<()> {
         alive,
     });
     Ok(())
+}
+
+/// Whether [`install`] was.
+pub(crate) fn is_installed() -> bool {
+    RECORDER.get().is_some()
+}
+
+/// Whether this process has joined.
+pub(crate) fn is_joined() -> bool {
+    let joined = |recorder: &Recorder| recorder.alive.load(Ordering::Acquire) == 1;
+    RECORDER.get().is_some_and(joined)
 }
 
 /// From now on this process's events are written, if it had not joined: `claim` takes its slot in the table and tells
@@ -208,7 +227,7 @@ struct NoPlace(AtomicU32);
 
 const _: () = assert!(align_of::<NoPlace>() >= align_of::<Thread>());
 
-fn no_place() -> *mut Thread {
+pub(crate) fn no_place() -> *mut Thread {
     // Only the first word of a dead thread is ever looked at.
     (&raw const NO_PLACE.0).cast_mut().cast()
 }
@@ -306,7 +325,6 @@ unsafe extern "C" fn give_back(thread: *mut c_void) {
 }
 
 /// Whether this process's threads answer when they are asked for their stacks.
-#[cfg(feature = "preload")]
 pub(crate) fn answers() -> bool {
     RECORDER
         .get()
@@ -411,6 +429,20 @@ impl Thread {
         }
         compiler_fence(Ordering::SeqCst);
         self.busy = false;
+    }
+
+    /// The tag of a registration made now, from 1 to `most`.
+    #[inline]
+    pub(crate) fn next_tag(&mut self, most: u64) -> u64 {
+        self.registrations = self.registrations.wrapping_add(1);
+        self.registrations % most + 1
+    }
+
+    /// The number of a text that the program gives us.
+    pub(crate) fn text(&mut self, text: &str) -> u64 {
+        RECORDER
+            .get()
+            .map_or(0, |recorder| recorder.region.texts().intern(text).into())
     }
 
     /// The number of the stack whose frames, leaf first, `fill` puts into place; it returns how many.

@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::sync::OnceLock;
 
 use crate::elf;
+use crate::imports::next_definition;
 use crate::sampling::Callers;
 
 /// Length of the instruction that makes a system call.
@@ -60,8 +61,7 @@ pub(crate) fn prepare() {
 
 /// The code of the C library's function of this name.
 fn range_of(name: &CStr) -> Option<Range<u64>> {
-    // SAFETY: a C string; the loader may be asked at any time.
-    let start = unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) } as u64;
+    let start = next_definition(name) as u64;
     Some(start..start + elf::size_of_symbol(start)?)
 }
 

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use asyncprof_core::region::SAMPLING_SIGNAL;
 
+use crate::imports::next_definition;
 use crate::recorder::{self, Thread};
 use crate::restart;
 use crate::unwind::Entry;
@@ -29,8 +30,8 @@ pub(crate) fn enable() -> bool {
 }
 
 fn handle() -> bool {
-    restart::prepare();
     let Some(sigaction) = original() else { return false };
+    restart::prepare();
     // SAFETY: zeros are a valid `sigaction`; both point to values of that type.
     unsafe {
         let mut former = std::mem::zeroed::<libc::sigaction>();
@@ -54,8 +55,7 @@ fn original() -> Option<Sigaction> {
     static ORIGINAL: AtomicUsize = AtomicUsize::new(0);
     let mut original = ORIGINAL.load(Ordering::Relaxed);
     if original == 0 {
-        // SAFETY: a C string; the loader may be asked at any time.
-        original = unsafe { libc::dlsym(libc::RTLD_NEXT, c"sigaction".as_ptr()) } as usize;
+        original = next_definition(c"sigaction");
         ORIGINAL.store(original, Ordering::Relaxed);
     }
     // SAFETY: null, or the address of a function of this name and so of this type.
@@ -137,8 +137,7 @@ unsafe extern "C" fn answer(thread: *mut Thread, at: *const Interrupted, callers
 /// The innermost code addresses of a stack, each plus one as if it were a call's; 0 for none.
 pub(crate) type Callers = [u64; 4];
 
-#[cfg(feature = "preload")]
-mod tap {
+pub(crate) mod tap {
     //! The program's own use of the signal.
 
     use std::mem::MaybeUninit;
@@ -149,7 +148,7 @@ mod tap {
     ///
     /// # Safety
     /// As for the C library's.
-    #[unsafe(no_mangle)]
+    #[cfg_attr(feature = "preload", unsafe(no_mangle))]
     pub(crate) unsafe extern "C" fn sigaction(
         signal: c_int,
         new: *const libc::sigaction,
@@ -185,7 +184,7 @@ mod tap {
     ///
     /// # Safety
     /// As for the C library's.
-    #[unsafe(no_mangle)]
+    #[cfg_attr(feature = "preload", unsafe(no_mangle))]
     pub(crate) unsafe extern "C" fn signal(signal: c_int, handler: usize) -> usize {
         let (mut new, mut former) = (
             MaybeUninit::<libc::sigaction>::zeroed(),

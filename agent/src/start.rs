@@ -1,28 +1,71 @@
 //! Joins a recording: finds the region, finds the runtime, tells what came of it.
 
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::{Arc, Once};
 
 use asyncprof_core::process_info::{ProcessInfo, Tap};
 use asyncprof_core::region::{ALLOW_UNKNOWN_TOKIO_VARIABLE, REGION_VARIABLE, Region};
 
-use crate::{asyncio, modules, recorder, sampling, tokio, unwind};
+use crate::modules::Module;
+use crate::{asyncio, modules, recorder, sampling, thread_pointer, tokio, unwind};
 
-/// Joins the recording that the environment names, if it names one that is there. Before the program's own code
-/// and before any second thread. Says nothing and changes nothing otherwise.
-pub fn start() {
-    // A fault of ours in an odd program must not end it: it is called by the loader, through which nothing unwinds.
-    let _ = std::panic::catch_unwind(try_start);
+/// For programs that are linked with us: joins the recording that the environment names, if it names one that is
+/// there. Changes nothing otherwise. Returns what came of the attempt to tap the program's runtime.
+pub fn join_named() -> Option<Tap> {
+    join(Arc::new(region()?))
 }
 
-fn try_start() -> Option<()> {
+/// For programs that are linked with us: joins this recording, for what the program tells of itself and, if that can be
+/// tapped, for its runtime: returns what came of that. None if the process has joined a recording before, or there is
+/// no room for it.
+///
+/// Other threads may run, of a runtime, too: its tables are replaced word by word, each of which makes sense
+/// beside the others' old values ([`tokio::attach`]).
+pub fn join(region: Arc<Region>) -> Option<Tap> {
+    guarded(|| match recorder::is_installed() {
+        true => None,
+        false => try_join(region, |_| Tap::Library),
+    })
+}
+
+/// Joins the recording, if [`start`](preload) has found no runtime, for what the program tells of itself. Whether this
+/// process is being recorded.
+pub(crate) fn join_for_library() -> bool {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        guarded(|| {
+            if recorder::is_joined() {
+                return None;
+            }
+            if !recorder::is_installed() {
+                unwind::prepare(&modules::mapped());
+                recorder::install(Arc::new(region()?)).ok()?;
+            }
+            join_late(Tap::Library);
+            Some(())
+        });
+    });
+    recorder::is_joined()
+}
+
+/// A fault of ours in an odd program must not end it: this may be called by the loader, through which nothing unwinds.
+fn guarded<T>(join: impl FnOnce() -> Option<T>) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(join)).unwrap_or_default()
+}
+
+/// The recording that the environment names.
+fn region() -> Option<Region> {
     let variable = std::env::var(REGION_VARIABLE).ok()?;
     let (path, token) = variable.rsplit_once(':')?;
     let token = u64::from_str_radix(token, 16).ok()?;
     let region = Region::open(Path::new(path), token).ok()?;
-    if !region.is_recording() {
-        return None;
-    }
+    region.is_recording().then_some(region)
+}
+
+/// Returns what was found, which is what the process tells of itself, unless that is no runtime: then `untapped` says.
+fn try_join(region: Arc<Region>, untapped: fn(Tap) -> Tap) -> Option<Tap> {
     let pid = pid_as_the_recorder_sees_it();
     let started_ticks = region.now();
     let process = region.claim_process(pid)?;
@@ -31,7 +74,7 @@ fn try_start() -> Option<()> {
     let own_code = unwind::prepare(&mapped);
     let allow_unknown = std::env::var_os(ALLOW_UNKNOWN_TOKIO_VARIABLE).is_some_and(|value| value == "1");
     let python = asyncio::find();
-    let tap = match tokio::attach(program, allow_unknown) {
+    let found = match tokio::attach(program, allow_unknown) {
         Tap::NoRuntime => match &python {
             Some(Ok(python)) => Tap::Python {
                 python: python.clone(),
@@ -43,6 +86,10 @@ fn try_start() -> Option<()> {
         },
         tap => tap,
     };
+    let tap = match found.is_tapped() {
+        true => found.clone(),
+        false => untapped(found.clone()),
+    };
     let is_tapped = tap.is_tapped();
     let can_be_asked = can_be_asked(&region, pid);
     region.publish_process(process, info(pid, started_ticks, tap, &mapped, own_code));
@@ -50,6 +97,8 @@ fn try_start() -> Option<()> {
     if (is_tapped || awaits_asyncio) && recorder::install(region).is_ok() {
         if is_tapped {
             recorder::join(|_| Some(process));
+            #[cfg(not(feature = "preload"))]
+            crate::imports::replace(program);
             tokio::enable_spawn_tap();
             answer(can_be_asked);
         }
@@ -57,7 +106,7 @@ fn try_start() -> Option<()> {
             asyncio::await_import();
         }
     }
-    Some(())
+    Some(found)
 }
 
 /// Joins the recording now, if this process has not: its runtime was loaded later, or it is the forked child of one
@@ -88,13 +137,7 @@ fn answer(is_asked: bool) {
     }
 }
 
-fn info(
-    pid: u32,
-    started_ticks: u64,
-    tap: Tap,
-    mapped: &[modules::Module],
-    own_code: Range<u64>,
-) -> ProcessInfo {
+fn info(pid: u32, started_ticks: u64, tap: Tap, mapped: &[Module], own_code: Range<u64>) -> ProcessInfo {
     let executable = mapped
         .first()
         .map(|program| program.path.to_string_lossy().into_owned());
@@ -110,6 +153,11 @@ fn info(
     }
 }
 
+/// From now on nothing that the calling thread does is recorded: it is one of ours.
+pub fn leave_this_thread_out() {
+    thread_pointer::set(recorder::no_place());
+}
+
 /// In a PID namespace of its own a process knows itself by another number than the recorder, whose `/proc` this is:
 /// the region was just found in it.
 fn pid_as_the_recorder_sees_it() -> u32 {
@@ -120,6 +168,8 @@ fn pid_as_the_recorder_sees_it() -> u32 {
 
 #[cfg(feature = "preload")]
 mod preload {
+    use super::*;
+
     /// Run by the loader after all libraries are relocated and before the program's `main`.
     #[used]
     #[unsafe(link_section = ".init_array")]
@@ -129,6 +179,6 @@ mod preload {
         // This library's own panics, of which there should be none, are not the program's to print.
         std::panic::set_hook(Box::new(|_| ()));
         crate::panic_tap::prepare();
-        super::start();
+        guarded(|| try_join(Arc::new(region()?), |found| found));
     }
 }

@@ -19,7 +19,7 @@ pub(crate) type Cache = CacheX86_64<MustNotAllocateDuringUnwind>;
 
 struct Stacks {
     unwinder: TableUnwinder,
-    /// Our own code: a return address in it is a poll tap's, the end of a task's stack.
+    /// Our own code, as far as it calls the program's: a return address in it is a tap's, the end of a task's stack.
     own_code: Range<u64>,
 }
 
@@ -42,11 +42,25 @@ pub(crate) fn prepare(modules: &[Module]) -> Range<u64> {
     own_code
 }
 
-/// Where our own code lies.
+/// The whole library that was preloaded.
+#[cfg(feature = "preload")]
 pub(crate) fn own_code(modules: &[Module]) -> Range<u64> {
     let here = own_code as *const () as u64;
     let segment = modules.iter().find_map(|module| module.load_segment_at(here));
     segment.unwrap_or(0..0)
+}
+
+/// Within a program the section in which lie those of our functions that call the program's.
+#[cfg(not(feature = "preload"))]
+pub(crate) fn own_code(_modules: &[Module]) -> Range<u64> {
+    unsafe extern "C" {
+        // Made by the linker, for any section whose name is an identifier.
+        #[link_name = "__start_asyncprof_taps"]
+        static START: u8;
+        #[link_name = "__stop_asyncprof_taps"]
+        static END: u8;
+    }
+    (&raw const START) as u64..(&raw const END) as u64
 }
 
 fn unwind_sections(module: &Module) -> Option<ExplicitModuleSectionInfo<&'static [u8]>> {

@@ -25,7 +25,8 @@ pub enum Kind {
     ThreadStart = 1,
     /// Events were dropped here because the ring was full. Value: how many.
     Gap = 2,
-    /// Memory that looks like a new task's was allocated. Value: the spawn stack.
+    /// Memory that looks like a new task's was allocated. Value: the spawn stack; its upper half: the number of the name
+    /// among the [texts](crate::texts) that the program gave it, or 0.
     Spawn = 3,
     /// Aux: index of the task's table; value: the runtime's own task id (0 if it has none).
     PollStart = 4,
@@ -68,6 +69,10 @@ pub enum Kind {
 
 /// The aux of a [`Kind::Label`] that takes the label of that key away.
 pub const LABEL_REMOVED: u16 = 1;
+
+/// Numbers of the tables that stand for the tasks, and the blocking closures, that the program tells of itself.
+pub const LIBRARY_TASKS: u16 = u16::MAX;
+pub const LIBRARY_BLOCKING: u16 = u16::MAX - 1;
 
 /// The largest number that fits a subject.
 pub const MAX_SUBJECT: u64 = SUBJECT_MASK;

@@ -31,6 +31,8 @@ pub enum Tap {
         task_tables: Vec<TaskTable>,
         waker_tables: u32,
     },
+    /// The program itself tells, through the library.
+    Library,
     /// CPython that has imported asyncio. Its tables name themselves by events.
     Asyncio { python: String, layout: StackLayout },
     /// CPython that has not imported asyncio. One that does tells of itself again.
@@ -42,7 +44,7 @@ pub enum Tap {
 impl Tap {
     /// Whether events are to be expected.
     pub fn is_tapped(&self) -> bool {
-        matches!(self, Tap::Tokio { .. } | Tap::Asyncio { .. })
+        matches!(self, Tap::Tokio { .. } | Tap::Asyncio { .. } | Tap::Library)
     }
 }
 

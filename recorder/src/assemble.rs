@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use asyncprof_core::aggregate::{RawGroup, RawLabel, RawRow, RawStack, RawWaker, WINDOW_NS};
+use asyncprof_core::aggregate::{RawGroup, RawRow, RawStack, RawWaker, WINDOW_NS};
 use asyncprof_core::named_frame::{Named, record_of};
 use asyncprof_core::process_info::{ProcessInfo, Tap};
 use asyncprof_core::profile::{
@@ -16,7 +16,7 @@ use crate::merge::{merge_equal, merge_roots};
 use crate::parents::complete_parents;
 use crate::python_names::dotted;
 use crate::sampler::Recorded;
-use crate::symbolize::DebugInfo;
+use crate::symbolize::{DebugFiles, DebugInfo};
 use crate::task_kinds::task_kinds;
 
 /// What only the recording command knows.
@@ -26,19 +26,47 @@ pub struct Circumstances {
     pub started_unix_ns: u64,
     pub sampling_hz: u32,
     pub notes: Vec<String>,
+    /// Names of stripped programs.
+    pub debug_files: DebugFiles,
 }
 
 /// Makes the profile of a recording.
 pub fn assemble(recorded: Recorded, region: &Region, circumstances: Circumstances) -> Profile {
+    let (mut profile, _) = name_all(&recorded, region, circumstances);
+    let tables: Vec<_> = recorded.raw.groups.iter().map(|group| group.table).collect();
+    merge_equal(&mut profile, &tables);
+    asyncprof_core::view::name_groups(&mut profile);
+    merge_roots(&mut profile);
+    profile
+}
+
+/// The same without merging, so that each group has its number in the recording.
+pub(crate) fn assemble_live(
+    recorded: &Recorded,
+    region: &Region,
+    circumstances: Circumstances,
+) -> (Profile, HashMap<RawStack, StackId>) {
+    let (mut profile, stacks) = name_all(recorded, region, circumstances);
+    asyncprof_core::view::name_groups(&mut profile);
+    (profile, stacks)
+}
+
+fn name_all(
+    recorded: &Recorded,
+    region: &Region,
+    circumstances: Circumstances,
+) -> (Profile, HashMap<RawStack, StackId>) {
     let mut profile = Profile::empty();
     profile.meta = Meta {
         asyncprof_version: env!("CARGO_PKG_VERSION").into(),
         command: circumstances.command,
-        started_unix_ns: circumstances.started_unix_ns,
+        started_unix_ns: circumstances
+            .started_unix_ns
+            .saturating_add(recorded.raw.begun_ns),
         duration_ns: recorded.duration_ns,
         window_ns: WINDOW_NS,
     };
-    let mut assembler = Assembler::new(profile, region, &recorded);
+    let mut assembler = Assembler::new(profile, region, recorded);
     assembler.processes();
     assembler.groups();
     assembler.rows_and_wakers();
@@ -48,16 +76,11 @@ pub fn assemble(recorded: Recorded, region: &Region, circumstances: Circumstance
     assembler.open_waits();
     assembler.profile.delays = delays(&recorded.raw.delays, |stack| assembler.stack(stack));
     assembler.tables();
-    assembler.symbolize();
+    assembler.symbolize(&circumstances.debug_files);
     task_kinds(&mut assembler.profile, &recorded.raw, &assembler.stacks);
     complete_parents(&mut assembler.profile);
     assembler.quality(circumstances.sampling_hz, circumstances.notes);
-    let mut profile = assembler.profile;
-    let tables: Vec<_> = recorded.raw.groups.iter().map(|group| group.table).collect();
-    merge_equal(&mut profile, &tables);
-    asyncprof_core::view::name_groups(&mut profile);
-    merge_roots(&mut profile);
-    profile
+    (assembler.profile, assembler.stacks)
 }
 
 struct Assembler<'a> {
@@ -112,6 +135,7 @@ impl<'a> Assembler<'a> {
                     *waker_tables,
                 ),
                 Tap::Asyncio { python, .. } => (format!("asyncio (CPython {python})"), 0, 0),
+                Tap::Library => (String::new(), 0, 0),
                 // The others have no tasks; a shell script starts hundreds of them.
                 Tap::NoRuntime | Tap::Python { .. } | Tap::Refused { .. } => continue,
             };
@@ -121,7 +145,11 @@ impl<'a> Assembler<'a> {
                 pid: info.pid,
                 parent_pid: info.parent_pid,
                 executable: info.executable.clone(),
-                started_ns: self.recorded.rate.ns(info.started_ticks),
+                started_ns: self
+                    .recorded
+                    .rate
+                    .ns(info.started_ticks)
+                    .saturating_sub(self.recorded.raw.begun_ns),
                 runtime,
                 task_tables,
                 waker_tables,
@@ -141,11 +169,12 @@ impl<'a> Assembler<'a> {
     fn groups(&mut self) {
         for raw in &self.recorded.raw.groups {
             let spawn_stack = self.stack(raw.spawn_stack);
-            let name = self.table_name(raw);
+            let table_name = self.table_name(raw);
             let RawGroup {
                 process,
                 is_root,
                 parent,
+                name,
                 ref polls,
                 tasks,
                 completed,
@@ -153,6 +182,10 @@ impl<'a> Assembler<'a> {
                 panicked,
                 ..
             } = *raw;
+            let name = match name {
+                0 => table_name,
+                name => self.text(name),
+            };
             let group = Group {
                 process: self.process_id(process),
                 name,
@@ -220,29 +253,36 @@ impl<'a> Assembler<'a> {
                 labels: LabelsId(labels.0),
                 stats: stats.clone(),
                 open_episodes,
-                windows: raw.windows(),
+                windows: self.windows(raw.windows()),
             });
         }
     }
 
+    /// Counted from where this part of the recording begins.
+    fn windows(&self, windows: impl IntoIterator<Item = (u32, u64)>) -> Vec<(u32, u64)> {
+        let first = u32::try_from(self.recorded.raw.begun_ns / WINDOW_NS).unwrap_or(u32::MAX);
+        windows
+            .into_iter()
+            .map(|(window, amount)| (window.saturating_sub(first), amount))
+            .collect()
+    }
+
     fn labels(&mut self) {
-        let recorded = self.recorded;
-        let mut text = |number| {
-            let text = self.region.texts().read(number);
-            self.string(&text)
-        };
-        let label = |&(key, value): &RawLabel| Label {
-            key: text(key),
-            value: text(value),
-        };
-        let mut label = label;
-        let sets: Vec<Vec<Label>> = recorded
-            .raw
-            .label_sets
-            .iter()
-            .map(|set| set.iter().map(&mut label).collect())
-            .collect();
-        self.profile.label_sets = sets;
+        self.profile.label_sets.clear();
+        for raw in &self.recorded.raw.label_sets {
+            let mut set = Vec::new();
+            for &(key, value) in raw {
+                let (key, value) = (self.text(key), self.text(value));
+                set.push(Label { key, value });
+            }
+            self.profile.label_sets.push(set);
+        }
+    }
+
+    /// The text of that number, which the program gave us.
+    fn text(&mut self, number: u32) -> StringId {
+        let text = self.region.texts().read(number);
+        self.string(&text)
     }
 
     fn work(&mut self) {
@@ -254,7 +294,7 @@ impl<'a> Assembler<'a> {
                 labels: LabelsId(raw.labels.0),
                 units: raw.units,
                 pieces: raw.pieces.clone(),
-                windows: raw.windows.clone(),
+                windows: self.windows(raw.windows.iter().copied()),
             });
         }
     }
@@ -269,7 +309,7 @@ impl<'a> Assembler<'a> {
                 stack,
                 busy,
                 busy_stack,
-                started_ns: raw.started_ns,
+                started_ns: raw.started_ns.saturating_sub(self.recorded.raw.begun_ns),
                 duration_ns: raw.duration_ns,
             });
         }
@@ -379,7 +419,7 @@ impl<'a> Assembler<'a> {
         id
     }
 
-    fn symbolize(&mut self) {
+    fn symbolize(&mut self, debug_files: &DebugFiles) {
         let mut by_module = BTreeMap::<ModuleId, Vec<(u64, usize)>>::new();
         for (at, frame) in self.profile.frames.iter().enumerate() {
             if let Some(module) = frame.module {
@@ -394,7 +434,8 @@ impl<'a> Assembler<'a> {
             };
             let addresses: Vec<u64> = frames.iter().map(|&(address, _)| address).collect();
             self.profile.modules[module.index()].build_id = file.build_id();
-            let symbols = match file.symbolize(&addresses) {
+            let separate = debug_files.of(file);
+            let symbols = match separate.as_ref().unwrap_or(file).symbolize(&addresses) {
                 Ok(symbols) => symbols,
                 Err(error) => {
                     let note = format!("{path}: its functions have no names: {error}");
@@ -432,9 +473,9 @@ impl<'a> Assembler<'a> {
         let frames = &self.profile.frames;
         let mut quality = Quality {
             events: counts.events,
-            events_lost: self.region.events_lost(),
-            threads_lost: self.region.threads_lost(),
-            stacks_lost: self.region.stacks_lost(),
+            events_lost: self.recorded.lost.events,
+            threads_lost: self.recorded.lost.threads,
+            stacks_lost: self.recorded.lost.stacks,
             tasks_seen_late: counts.tasks_seen_late,
             wakes_unseen: counts.wakes_unseen,
             waits_split: counts.waits_split,

@@ -3,7 +3,9 @@
 
 mod assemble;
 mod delays;
+mod live;
 mod merge;
+mod names;
 mod parents;
 mod python_names;
 mod recording;
@@ -13,5 +15,8 @@ mod symbolize;
 mod task_kinds;
 
 pub use assemble::{Circumstances, assemble};
-pub use recording::Recording;
+pub use live::{LiveTask, LiveTasks, NamedLive};
+pub use names::add_names;
+pub use recording::{Parts, Recording, Settings};
 pub use sampler::{Progress, Recorded};
+pub use symbolize::DebugFiles;

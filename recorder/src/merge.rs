@@ -167,6 +167,7 @@ fn merge_groups(
             StackId,
             Option<TableId>,
             Option<GroupId>,
+            StringId,
             u32,
         ),
         u32,
@@ -189,7 +190,15 @@ fn merge_groups(
             u32::MAX
         };
         let number = *index
-            .entry((group.process, group.kind, spawn_stack, table, parent, alone))
+            .entry((
+                group.process,
+                group.kind,
+                spawn_stack,
+                table,
+                parent,
+                group.name,
+                alone,
+            ))
             .or_insert_with(|| {
                 let counts = (0, 0, 0, 0);
                 let (tasks, completed, cancelled, panicked) = counts;

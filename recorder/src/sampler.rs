@@ -15,9 +15,11 @@ use asyncprof_core::event::{Event, Found, Kind};
 use asyncprof_core::process_info::ProcessInfo;
 use asyncprof_core::profile::State as TaskState;
 use asyncprof_core::region::Region;
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use parking_lot::Mutex;
 
+use crate::live::LiveTasks;
+use crate::recording::{Parts, Settings};
 use crate::stacks::BlockedSample;
 use crate::symbolize::ObjectFile;
 
@@ -50,6 +52,25 @@ pub struct Progress {
     pub tapped_processes: usize,
 }
 
+/// What found no room in the region.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Lost {
+    pub(crate) events: u64,
+    pub(crate) threads: u64,
+    pub(crate) stacks: u64,
+}
+
+impl Lost {
+    /// All that was lost in this region, but for what was lost before.
+    fn since(before: Lost, region: &Region) -> Lost {
+        Lost {
+            events: region.events_lost().saturating_sub(before.events),
+            threads: region.threads_lost().saturating_sub(before.threads),
+            stacks: region.stacks_lost().saturating_sub(before.stacks),
+        }
+    }
+}
+
 /// Everything recorded, before names.
 #[derive(Debug)]
 pub struct Recorded {
@@ -61,31 +82,54 @@ pub struct Recorded {
     pub(crate) files: HashMap<String, ObjectFile>,
     /// Ticks of the processes' own times to nanoseconds.
     pub(crate) rate: TickRate,
+    /// Of the part that this is.
     pub(crate) duration_ns: u64,
     pub(crate) damaged_rings: u64,
+    pub(crate) lost: Lost,
     /// What stood in the way of looking at threads, if something did.
     pub obstacle: Option<String>,
+}
+
+/// What the thread is asked for.
+#[derive(Debug)]
+enum Ask {
+    SoFar(Sender<Recorded>),
+    Live {
+        most: usize,
+        to: Sender<LiveTasks>,
+    },
+    /// All up to these ticks, and to end.
+    Finish {
+        at_ticks: u64,
+    },
 }
 
 /// A running sampler thread.
 #[derive(Debug)]
 pub(crate) struct Sampler {
-    stop: Sender<u64>,
+    asks: Sender<Ask>,
     thread: JoinHandle<Recorded>,
     progress: Arc<Mutex<Progress>>,
 }
 
 impl Sampler {
     /// `sampling` is none if threads are not sampled.
-    pub(crate) fn start(region: Arc<Region>, sampling: Option<Sampling>) -> io::Result<Sampler> {
-        let (stop, stopped) = bounded(1);
+    pub(crate) fn start(
+        region: Arc<Region>,
+        sampling: Option<Sampling>,
+        settings: Settings,
+    ) -> io::Result<Sampler> {
+        let (asks, asked) = unbounded();
         let progress = Arc::new(Mutex::new(Progress::default()));
         let shown = Arc::clone(&progress);
         let thread = thread::Builder::new()
-            .name("sampler".into())
-            .spawn(move || State::new(region, sampling).run(&stopped, &shown))?;
+            .name("asyncprof-drain".into())
+            .spawn(move || {
+                (settings.begin_thread)();
+                State::new(region, sampling, settings.parts).run(&asked, &shown)
+            })?;
         Ok(Sampler {
-            stop,
+            asks,
             thread,
             progress,
         })
@@ -95,14 +139,28 @@ impl Sampler {
         *self.progress.lock()
     }
 
+    pub(crate) fn so_far(&self) -> io::Result<Recorded> {
+        let (to, reply) = bounded(1);
+        let _ = self.asks.send(Ask::SoFar(to));
+        reply.recv().map_err(|_| panicked())
+    }
+
+    pub(crate) fn live(&self, most: usize) -> io::Result<LiveTasks> {
+        let (to, reply) = bounded(1);
+        let _ = self.asks.send(Ask::Live { most, to });
+        reply.recv().map_err(|_| panicked())
+    }
+
     /// Ends the recording at `at_ticks` and returns all of it.
     pub(crate) fn finish(self, at_ticks: u64) -> io::Result<Recorded> {
         // The thread ends early only if it panicked, which `join` tells.
-        let _ = self.stop.send(at_ticks);
-        self.thread
-            .join()
-            .map_err(|_| io::Error::other("the sampler thread panicked; please report this"))
+        let _ = self.asks.send(Ask::Finish { at_ticks });
+        self.thread.join().map_err(|_| panicked())
     }
+}
+
+fn panicked() -> io::Error {
+    io::Error::other("the sampler thread panicked; please report this")
 }
 
 /// A process in the region's table.
@@ -139,10 +197,14 @@ struct State {
     rings: Vec<Ring>,
     damaged_rings: u64,
     sampling: Option<Sampling>,
+    parts: Option<Parts>,
+    /// When this part began, and what was lost before.
+    begun_ns: u64,
+    lost_before: Lost,
 }
 
 impl State {
-    fn new(region: Arc<Region>, sampling: Option<Sampling>) -> State {
+    fn new(region: Arc<Region>, sampling: Option<Sampling>, parts: Option<Parts>) -> State {
         let mut aggregator = Aggregator::new();
         aggregator.set_sampling_period(sampling.as_ref().map_or(0, |sampling| sampling.period_ns));
         State {
@@ -156,14 +218,21 @@ impl State {
             rings: Vec::new(),
             damaged_rings: 0,
             sampling,
+            parts,
+            begun_ns: 0,
+            lost_before: Lost::default(),
         }
     }
 
-    fn run(mut self, stopped: &Receiver<u64>, progress: &Mutex<Progress>) -> Recorded {
+    fn run(mut self, asked: &Receiver<Ask>, progress: &Mutex<Progress>) -> Recorded {
         let source = self.region.clock();
         let first = simultaneous_reading(source);
         loop {
-            let stop = stopped.recv_timeout(DRAIN_INTERVAL).ok();
+            let ask = asked.recv_timeout(DRAIN_INTERVAL).ok();
+            let stop = match ask {
+                Some(Ask::Finish { at_ticks }) => Some(at_ticks),
+                _ => None,
+            };
             if self.aggregator.counts().events == 0
                 && let Some(rate) = TickRate::between(first, simultaneous_reading(source))
             {
@@ -174,7 +243,9 @@ impl State {
             let settled = self.region.now().saturating_sub(self.ticks_of(SETTLING_NS));
             self.drain();
             self.find_processes();
-            self.feed(stop.unwrap_or(settled));
+            let until = stop.unwrap_or(settled);
+            self.give_out_parts(until);
+            self.feed(until);
             self.end_processes(settled, stop);
             let counts = self.aggregator.counts();
             *progress.lock() = Progress {
@@ -183,19 +254,76 @@ impl State {
                 events_lost: self.region.events_lost(),
                 tapped_processes: self.processes.iter().filter(|info| info.tap.is_tapped()).count(),
             };
-            if let Some(at_ticks) = stop {
-                let duration_ns = self.rate.ns(at_ticks);
-                return Recorded {
-                    raw: self.aggregator.finish(duration_ns),
-                    processes: self.processes,
-                    files: self.files,
-                    rate: self.rate,
-                    duration_ns,
-                    damaged_rings: self.damaged_rings,
-                    obstacle: None,
-                };
+            // Nobody waiting for the answer any more is nothing of note.
+            match ask {
+                None => {}
+                Some(Ask::SoFar(to)) => _ = to.send(self.so_far(self.rate.ns(settled))),
+                Some(Ask::Live { most, to }) => {
+                    let now_ns = self.rate.ns(settled);
+                    let (raw, tasks) = self.aggregator.live(now_ns, most);
+                    let alive = self.aggregator.tasks_alive();
+                    let recorded = self.recorded(raw, now_ns);
+                    let _ = to.send(LiveTasks::new(recorded, tasks, alive));
+                }
+                Some(Ask::Finish { at_ticks }) => {
+                    let end_ns = self.rate.ns(at_ticks);
+                    let aggregator = std::mem::take(&mut self.aggregator);
+                    return self.recorded(aggregator.finish(end_ns), end_ns);
+                }
             }
         }
+    }
+
+    fn recorded(&self, raw: RawProfile, end_ns: u64) -> Recorded {
+        Recorded {
+            raw,
+            processes: self.processes.clone(),
+            files: self.files.clone(),
+            rate: self.rate,
+            duration_ns: end_ns.saturating_sub(self.begun_ns),
+            damaged_rings: self.damaged_rings,
+            lost: Lost::since(self.lost_before, &self.region),
+            obstacle: None,
+        }
+    }
+
+    fn so_far(&self, end_ns: u64) -> Recorded {
+        self.recorded(self.aggregator.clone().finish(end_ns), end_ns)
+    }
+
+    /// Gives out the parts that are over by `until`: exactly what lies between their ends.
+    fn give_out_parts(&mut self, until: u64) {
+        let Some(Parts { every, to }) = self.parts.clone() else {
+            return;
+        };
+        // Long enough for the rate of the clock to be known, and a whole number of the aggregate's windows.
+        let every_ns = every.as_secs().max(1) * 1_000_000_000;
+        loop {
+            let end_ns = self.begun_ns + every_ns;
+            if self.rate.ns(until) < end_ns {
+                return;
+            }
+            self.feed(self.last_tick_by(end_ns, until));
+            let _ = to.send(self.so_far(end_ns));
+            self.aggregator.begin_anew(end_ns);
+            self.lost_before = Lost::since(Lost::default(), &self.region);
+            self.damaged_rings = 0;
+            self.begun_ns = end_ns;
+        }
+    }
+
+    /// The last tick up to `until` that is not after `ns`.
+    fn last_tick_by(&self, ns: u64, until: u64) -> u64 {
+        let (mut by, mut after) = (0, until);
+        while by < after {
+            let middle = by + (after - by).div_ceil(2);
+            if self.rate.ns(middle) <= ns {
+                by = middle;
+            } else {
+                after = middle - 1;
+            }
+        }
+        by
     }
 
     fn ticks_of(&self, ns: u64) -> u64 {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use asyncprof_core::aggregate::{RawProfile, RawStack};
+use asyncprof_core::event::LIBRARY_BLOCKING;
 use asyncprof_core::profile::{GroupId, LONGEST_POLLS, Profile, StackId, TaskKind, Waker};
 
 use crate::delays::regard_kinds;
@@ -40,7 +41,9 @@ pub(crate) fn task_kinds(profile: &mut Profile, raw: &RawProfile, stacks: &HashM
         }
     }
     for (group, raw) in profile.groups.iter_mut().zip(&raw.groups) {
-        if let Some(kind) = raw.table.and_then(|table| kinds.get(&(raw.process, table))) {
+        if raw.table == Some(LIBRARY_BLOCKING) {
+            group.kind = TaskKind::Blocking;
+        } else if let Some(kind) = raw.table.and_then(|table| kinds.get(&(raw.process, table))) {
             group.kind = *kind;
         }
     }

@@ -59,6 +59,20 @@ pub fn static_program() -> Result<PathBuf, String> {
     Ok(program)
 }
 
+/// The release build of `bin` of `fixtures/<name>`, always with the C library linked into it. The error says why that
+/// cannot be built here.
+pub fn static_fixture(name: &str, bin: &str) -> Result<PathBuf, String> {
+    let target = target_dir().join("fixtures").join(name);
+    let mut cargo = cargo("rustc", name, "release", bin, &target);
+    // The flag goes to the program's own build only: what it links is there.
+    let output = cargo.args(["--", "-C", "target-feature=+crt-static"]).output();
+    let output = output.map_err(|error| error.to_string())?;
+    match output.status.success() {
+        true => Ok(target.join("release").join(bin)),
+        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+    }
+}
+
 /// A Python that has the packages of `fixtures/python/requirements.txt`. The error says why there is none.
 pub fn python_environment() -> Result<PathBuf, String> {
     static MADE: Mutex<Option<Result<PathBuf, String>>> = Mutex::new(None);
@@ -81,9 +95,14 @@ pub fn python_environment() -> Result<PathBuf, String> {
 }
 
 fn build(name: &str, profile: &str, bin: &str, target: &Path) {
+    let mut cargo = cargo("build", name, profile, bin, target);
+    run(&mut cargo, &format!("build the fixture {name}/{bin}"));
+}
+
+fn cargo(command: &str, name: &str, profile: &str, bin: &str, target: &Path) -> Command {
     let manifest = workspace_root().join("fixtures").join(name).join("Cargo.toml");
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--locked", "--profile", profile, "--bin", bin]);
+    cargo.args([command, "--quiet", "--locked", "--profile", profile, "--bin", bin]);
     cargo
         .arg("--manifest-path")
         .arg(&manifest)
@@ -98,7 +117,7 @@ fn build(name: &str, profile: &str, bin: &str, target: &Path) {
     ] {
         cargo.env_remove(flags);
     }
-    run(&mut cargo, &format!("build the fixture {name}/{bin}"));
+    cargo
 }
 
 /// The copy keeps its file name, in a folder named after the option; it is made anew if `program` is newer.

@@ -63,6 +63,11 @@ impl Running {
         wait_until(text, || self.read("stdout").contains(text));
     }
 
+    /// What it has printed so far.
+    pub fn stdout(&self) -> String {
+        self.read("stdout")
+    }
+
     pub fn finish(mut self) -> Ran {
         let started = Instant::now();
         let status = loop {

@@ -79,6 +79,9 @@ api! {
 }
 
 fn symbol(name: &str) -> u64 {
+    if crate::modules::is_static_program() {
+        return 0;
+    }
     let Ok(name) = std::ffi::CString::new(name) else {
         return 0;
     };

@@ -37,12 +37,17 @@ pub(crate) fn attach(program: &Module, allow_unknown_version: bool) -> Tap {
     let Ok(file) = ElfFile::open(&program.path) else {
         return Tap::NoRuntime;
     };
-    let Some(functions) = file.functions() else {
+    let debug_file = match file.functions() {
+        Some(_) => None,
+        None => file.debug_file(),
+    };
+    let Some(functions) = debug_file.as_ref().unwrap_or(&file).functions() else {
         return match Version::in_program(program) {
             None => Tap::NoRuntime,
             Some(version) => refused(format!(
                 "it holds tokio {version} but no symbols, so tokio's task tables cannot be told from other data; \
-                 build it without `strip = true`/`\"symbols\"` in the profile (`strip = \"debuginfo\"` is fine)"
+                 build it without `strip = true`/`\"symbols\"` in the profile (`strip = \"debuginfo\"` is fine), or give \
+                 `record` the folder with its debug file, --symbols DIR"
             )),
         };
     };
@@ -211,10 +216,10 @@ fn scan(range: &Range<u64>, roles: &HashMap<u64, Roles>, program: &Module, calle
 /// Notes the originals, then replaces them.
 fn install(found: Vec<(Range<u64>, Found)>, version: Version) -> std::io::Result<Vec<TaskTableInfo>> {
     let mut task_tables = Vec::new();
-    let mut patches = Vec::new();
+    let (mut patches, mut clones) = (Vec::new(), Vec::new());
     let (mut wakers, mut relays) = (0, 0);
     for (range, found) in found {
-        let mut words = Vec::new();
+        let (mut words, mut clone_words) = (Vec::new(), Vec::new());
         for address in found.task_tables {
             let index = task_tables.len() as u16;
             // SAFETY: `scan` has seen a whole task table here, of functions of these types.
@@ -249,25 +254,27 @@ fn install(found: Vec<(Range<u64>, Found)>, version: Version) -> std::io::Result
             };
             // SAFETY: `scan` has seen a whole waker table here.
             let _ = WAKER_TABLES[wakers].set(unsafe { waker_table(address, kind, tag_mask) });
-            let entries = waker_entries::of_table(wakers);
+            let [clone, others @ ..] = waker_entries::of_table(wakers);
+            clone_words.push((address, clone));
             words.extend(
-                (0..)
+                (8..)
                     .step_by(8)
-                    .zip(entries)
+                    .zip(others)
                     .map(|(at, entry)| (address + at, entry)),
             );
             wakers += 1;
         }
-        patches.push((range, words));
+        patches.push((range.clone(), words));
+        clones.push((range, clone_words));
     }
     let infos = task_tables.iter().map(|table: &TaskTable| TaskTableInfo {
         poll_address: table.poll as *const () as u64,
     });
     let infos = infos.collect();
     let _ = TASK_TABLES.set(TaskTables::new(task_tables));
-    for (range, words) in patches {
-        // SAFETY: the ranges were scanned, the addresses lie in them, our functions have the originals' types, and
-        // the program has not begun.
+    // Clones carry tags, which only our functions know: other threads must find those in place before the first clone.
+    for (range, words) in patches.into_iter().chain(clones) {
+        // SAFETY: the ranges were scanned, the addresses lie in them, and our functions have the originals' types.
         unsafe { patch::write_words(range, &words)? };
     }
     Ok(infos)

@@ -12,3 +12,6 @@ mod waker_taps;
 
 pub(crate) use find::attach;
 pub(crate) use spawn_tap::enable as enable_spawn_tap;
+#[cfg(not(feature = "preload"))]
+pub(crate) use spawn_tap::posix_memalign;
+pub(crate) use waker_taps::is_root_waker;

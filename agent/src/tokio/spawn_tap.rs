@@ -3,81 +3,70 @@
 //!
 //! Other allocations of that shape are noted too; the reader forgets those that are never polled.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::arch::naked_asm;
+use std::ffi::{c_int, c_void};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use asyncprof_core::event::Kind;
+
+use crate::imports::next_definition;
+use crate::recorder;
+use crate::unwind::Entry;
+
+const TASK_ALIGN: usize = 128;
 
 static ENABLED: AtomicBool = AtomicBool::new(false);
 
+type Memalign = unsafe extern "C" fn(*mut *mut c_void, usize, usize) -> c_int;
+
 /// From now on spawns are noted.
 pub(crate) fn enable() {
-    // The loader is asked now: later its lock may be held by a thread that a forked child does not have.
-    #[cfg(feature = "preload")]
-    let _ = preload::next();
+    let _ = next();
     ENABLED.store(true, Ordering::Relaxed);
 }
 
-#[cfg(feature = "preload")]
-mod preload {
-    use std::arch::naked_asm;
-    use std::ffi::{c_int, c_void};
-    use std::sync::atomic::{AtomicUsize, Ordering};
+/// In place of the C library's function of this name.
+///
+/// # Safety
+/// As for the C library's.
+#[unsafe(naked)]
+#[cfg_attr(feature = "preload", unsafe(no_mangle))]
+pub(crate) unsafe extern "C" fn posix_memalign(_out: *mut *mut c_void, _align: usize, _size: usize) -> c_int {
+    naked_asm!("mov rcx, rsp", "mov r8, rbp", "jmp {tap}", tap = sym memalign_tap)
+}
 
-    use asyncprof_core::event::Kind;
-
-    use super::ENABLED;
-    use crate::recorder;
-    use crate::unwind::Entry;
-
-    const TASK_ALIGN: usize = 128;
-
-    type Memalign = unsafe extern "C" fn(*mut *mut c_void, usize, usize) -> c_int;
-
-    /// In place of the C library's function of this name.
-    ///
-    /// # Safety
-    /// As for the C library's.
-    #[unsafe(naked)]
-    #[unsafe(no_mangle)]
-    pub(crate) unsafe extern "C" fn posix_memalign(
-        _out: *mut *mut c_void,
-        _align: usize,
-        _size: usize,
-    ) -> c_int {
-        naked_asm!("mov rcx, rsp", "mov r8, rbp", "jmp {tap}", tap = sym memalign_tap)
+#[unsafe(link_section = "asyncprof_taps")]
+unsafe extern "C" fn memalign_tap(
+    out: *mut *mut c_void,
+    align: usize,
+    size: usize,
+    sp: u64,
+    bp: u64,
+) -> c_int {
+    let Some(next) = next() else { return libc::ENOMEM };
+    // SAFETY: the caller's arguments for the function that was meant.
+    let result = unsafe { next(out, align, size) };
+    if result == 0
+        && align == TASK_ALIGN
+        && size.is_multiple_of(TASK_ALIGN)
+        && ENABLED.load(Ordering::Relaxed)
+        && let Some(thread) = recorder::current()
+    {
+        let stack = thread.stack(Entry { sp, bp });
+        // SAFETY: the call succeeded, so `out` holds the new memory's address.
+        thread.write(Kind::Spawn, unsafe { *out } as u64, 0, stack);
     }
+    result
+}
 
-    unsafe extern "C" fn memalign_tap(
-        out: *mut *mut c_void,
-        align: usize,
-        size: usize,
-        sp: u64,
-        bp: u64,
-    ) -> c_int {
-        let Some(next) = next() else { return libc::ENOMEM };
-        // SAFETY: the caller's arguments for the function that was meant.
-        let result = unsafe { next(out, align, size) };
-        if result == 0
-            && align == TASK_ALIGN
-            && size.is_multiple_of(TASK_ALIGN)
-            && ENABLED.load(Ordering::Relaxed)
-            && let Some(thread) = recorder::current()
-        {
-            let stack = thread.stack(Entry { sp, bp });
-            // SAFETY: the call succeeded, so `out` holds the new memory's address.
-            thread.write(Kind::Spawn, unsafe { *out } as u64, 0, stack);
-        }
-        result
+/// The function that was meant.
+fn next() -> Option<Memalign> {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let mut next = NEXT.load(Ordering::Relaxed);
+    if next == 0 {
+        next = next_definition(c"posix_memalign");
+        NEXT.store(next, Ordering::Relaxed);
     }
-
-    /// The next definition in the loader's order: the C library's, or another allocator's.
-    pub(super) fn next() -> Option<Memalign> {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let mut next = NEXT.load(Ordering::Relaxed);
-        if next == 0 {
-            // SAFETY: a C string; the loader may be asked at any time.
-            next = unsafe { libc::dlsym(libc::RTLD_NEXT, c"posix_memalign".as_ptr()) } as usize;
-            NEXT.store(next, Ordering::Relaxed);
-        }
-        // SAFETY: null, or the address of a function of this name and so of this type.
-        unsafe { std::mem::transmute::<usize, Option<Memalign>>(next) }
-    }
+    // SAFETY: null, or the address of a function of this name and so of this type.
+    unsafe { std::mem::transmute::<usize, Option<Memalign>>(next) }
 }

@@ -81,6 +81,7 @@ impl Held {
     }
 
     /// Lets go and returns the state just before.
+    #[unsafe(link_section = "asyncprof_taps")]
     fn release(self) -> u64 {
         // SAFETY: our reference has kept the task alive.
         let before = unsafe { state_of(self.task) }.fetch_sub(state::REF_ONE, Ordering::AcqRel);
@@ -98,6 +99,7 @@ pub(super) unsafe extern "C-unwind" fn poll(_task: u64) {
     naked_asm!("mov rsi, rsp", "mov rdx, rbp", "jmp {tap}", tap = sym poll_tap)
 }
 
+#[unsafe(link_section = "asyncprof_taps")]
 unsafe extern "C-unwind" fn poll_tap(task: u64, sp: u64, bp: u64) {
     // SAFETY: tokio calls with a live task.
     let table = unsafe { table_of(task) };
@@ -158,6 +160,7 @@ pub(super) unsafe extern "C-unwind" fn schedule(_task: u64) {
     naked_asm!("mov rsi, rsp", "mov rdx, rbp", "jmp {tap}", tap = sym schedule_tap)
 }
 
+#[unsafe(link_section = "asyncprof_taps")]
 unsafe extern "C-unwind" fn schedule_tap(task: u64, sp: u64, bp: u64) {
     // SAFETY: tokio calls with a live task.
     let table = unsafe { table_of(task) };
@@ -172,6 +175,7 @@ unsafe extern "C-unwind" fn schedule_tap(task: u64, sp: u64, bp: u64) {
 }
 
 /// In place of `dealloc`: the last that is heard of a task that ended without a poll.
+#[unsafe(link_section = "asyncprof_taps")]
 pub(super) unsafe extern "C-unwind" fn dealloc(task: u64) {
     // SAFETY: tokio calls with a task that is not yet freed.
     let table = unsafe { table_of(task) };
@@ -183,6 +187,7 @@ pub(super) unsafe extern "C-unwind" fn dealloc(task: u64) {
 }
 
 /// In place of `shutdown`: cancels the task, unless it is running.
+#[unsafe(link_section = "asyncprof_taps")]
 pub(super) unsafe extern "C-unwind" fn shutdown(task: u64) {
     // SAFETY: tokio calls with a live task.
     let (table, before) = unsafe { (table_of(task), state_of(task).load(Ordering::Relaxed)) };

@@ -16,6 +16,7 @@ use super::waker_entries;
 use crate::recorder;
 use crate::unwind::Entry;
 
+#[unsafe(link_section = "asyncprof_taps")]
 pub(super) unsafe extern "C-unwind" fn drop_tap(data: u64, _sp: u64, _bp: u64, n: usize) {
     let table = table(n);
     let bare = data & !table.tag_mask;
@@ -43,6 +44,7 @@ fn table(n: usize) -> &'static WakerTable {
     }
 }
 
+#[unsafe(link_section = "asyncprof_taps")]
 pub(super) unsafe extern "C-unwind" fn clone_tap(data: u64, sp: u64, bp: u64, n: usize) -> Pair {
     let table = table(n);
     let bare = data & !table.tag_mask;
@@ -59,8 +61,7 @@ pub(super) unsafe extern "C-unwind" fn clone_tap(data: u64, sp: u64, bp: u64, n:
             WakerKind::Relay => (tag == 0).then_some(Kind::RelayAwait),
         };
         if let Some(kind) = await_kind {
-            thread.registrations = thread.registrations.wrapping_add(1);
-            tag = thread.registrations % table.tag_mask + 1;
+            tag = thread.next_tag(table.tag_mask);
             let stack = thread.stack(Entry { sp, bp });
             thread.write(kind, bare, tag as u16, stack);
         }
@@ -88,11 +89,23 @@ fn is_copy(table: &WakerTable, vtable: u64) -> bool {
     other.is_some_and(|other| other.kind == table.kind && other.clone as usize == table.clone as usize)
 }
 
+/// Whether wakers of this table are those of root tasks.
+///
+/// # Safety
+/// `vtable` is the address of a waker's table.
+pub(crate) unsafe fn is_root_waker(vtable: u64) -> bool {
+    // SAFETY: its first word is what it clones by.
+    let clone = unsafe { *(vtable as *const u64) };
+    let table = waker_entries::table_of_clone(clone).and_then(|n| WAKER_TABLES.get(n)?.get());
+    table.is_some_and(|table| table.kind == WakerKind::Root)
+}
+
 /// Notes a wake-up, then calls the original on the bare pointer.
 ///
 /// # Safety
 /// `data` is the data pointer of a waker of this table, and `original` one of its functions.
 #[inline]
+#[unsafe(link_section = "asyncprof_taps")]
 unsafe fn note_and_wake(table: &WakerTable, original: WakerFn, data: u64, entry: Entry) {
     let bare = data & !table.tag_mask;
     let tag = (data & table.tag_mask) as u16;
@@ -123,6 +136,7 @@ unsafe fn note_and_wake(table: &WakerTable, original: WakerFn, data: u64, entry:
 ///
 /// # Safety
 /// `bare` is the data pointer of a relay, and `original` a function of its table.
+#[unsafe(link_section = "asyncprof_taps")]
 unsafe fn note_and_relay(table: &WakerTable, original: WakerFn, bare: u64, tag: u16) {
     /// Any program's code is called, so it may panic.
     struct Outer(u8);
@@ -147,12 +161,14 @@ unsafe fn note_and_relay(table: &WakerTable, original: WakerFn, bare: u64, tag: 
     unsafe { original(bare) }
 }
 
+#[unsafe(link_section = "asyncprof_taps")]
 pub(super) unsafe extern "C-unwind" fn wake_tap(data: u64, sp: u64, bp: u64, n: usize) {
     let table = table(n);
     // SAFETY: called in place of this table's `wake`.
     unsafe { note_and_wake(table, table.wake, data, Entry { sp, bp }) }
 }
 
+#[unsafe(link_section = "asyncprof_taps")]
 pub(super) unsafe extern "C-unwind" fn wake_by_ref_tap(data: u64, sp: u64, bp: u64, n: usize) {
     let table = table(n);
     // SAFETY: called in place of this table's `wake_by_ref`.

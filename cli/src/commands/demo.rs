@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use asyncprof::demo::{self, DemoArgs};
 use asyncprof_core::view::Rules;
+use asyncprof_recorder::DebugFiles;
 use clap::Args;
 
 use super::duration::parse_duration;
@@ -71,6 +72,8 @@ impl DemoCommand {
             keep_running: false,
             allow_unknown_tokio: false,
             rules: Rules::default(),
+            symbols: Vec::new(),
+            debug_files: DebugFiles::default(),
             quiet: self.quiet,
             verbose: false,
         })

@@ -14,6 +14,7 @@ use super::by::{ByArg, a_state};
 use super::diff_args::{FailOnArg, MatchArg, PerArg, SortArg, WidthArg, parse_percent};
 use super::diff_input::{Sides, load_sides};
 use super::rules::RulesArg;
+use super::symbols::SymbolsArg;
 use crate::record::write_picture;
 use crate::render::{
     DiffInput, DiffReport, FoldedInput, FoldedReport, diff_json, diff_picture, diff_text, folded_text,
@@ -61,6 +62,8 @@ pub(crate) struct DiffCommand {
     names: MatchArg,
     #[command(flatten)]
     rules: RulesArg,
+    #[command(flatten)]
+    symbols: SymbolsArg,
     /// Draw the comparison, too, as a flame graph; - for standard output, instead of the table
     #[arg(short, long, value_name = "FILE.svg")]
     output: Option<PathBuf>,
@@ -131,7 +134,14 @@ impl DiffCommand {
             sides => sides,
         };
         match load_sides(base, new)? {
-            Sides::Recordings(base, new) => self.recordings(&base, &new),
+            Sides::Recordings(base, new) => {
+                let named = |side: Vec<(String, Profile)>| {
+                    let named = side.into_iter();
+                    let named = named.map(|(path, profile)| Ok((path, self.symbols.name(profile)?)));
+                    named.collect::<Result<Vec<_>>>()
+                };
+                self.recordings(&named(base)?, &named(new)?)
+            }
             Sides::Folded(base, new) => self.folded(&base, &new),
         }
     }

@@ -8,8 +8,10 @@ use asyncprof_core::view::GroupBy;
 use clap::{Args, ValueEnum};
 
 use super::by::ByArg;
+use super::labels::{LabelArg, check_key};
 use super::load::load;
 use super::rules::RulesArg;
+use super::symbols::SymbolsArg;
 use crate::record::{DEFAULT_PROFILE, write_picture};
 use crate::render::{FlamegraphOptions, flamegraph};
 
@@ -40,8 +42,15 @@ pub(crate) struct FlamegraphCommand {
     /// What the stacks stand on
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = GroupByArg::Task)]
     group_by: GroupByArg,
+    /// Stand the stacks on the labels of this key that the program gave its tasks, such as route
+    #[arg(long, value_name = "KEY", conflicts_with = "group_by")]
+    group_by_label: Option<String>,
+    #[command(flatten)]
+    label: LabelArg,
     #[command(flatten)]
     rules: RulesArg,
+    #[command(flatten)]
+    symbols: SymbolsArg,
     /// Show the frames of the runtime, the plumbing under awaits, and the runtime's own worker loops
     #[arg(long)]
     show_runtime: bool,
@@ -91,7 +100,12 @@ fn parse_pixels(text: &str) -> Result<f64> {
 
 impl FlamegraphCommand {
     pub(crate) fn run(self) -> Result<u8> {
-        let profile = load(&self.profile)?;
+        let mut profile = self.symbols.name(load(&self.profile)?)?;
+        self.label.apply(&mut profile)?;
+        if let Some(key) = &self.group_by_label {
+            check_key(&profile, key)?;
+            profile.group_by_label(key);
+        }
         let options = FlamegraphOptions {
             rules: self.rules.load()?,
             by: self.by.into(),

@@ -7,11 +7,13 @@ mod diff_args;
 mod diff_input;
 mod duration;
 mod flamegraph;
+mod labels;
 mod load;
 mod man;
 mod record;
 mod report;
 mod rules;
+mod symbols;
 
 pub(crate) use demo::{DemoCommand, DemoServiceCommand};
 pub(crate) use diff::DiffCommand;

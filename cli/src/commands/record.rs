@@ -9,6 +9,7 @@ use clap::Args;
 
 use super::duration::parse_duration;
 use super::rules::RulesArg;
+use super::symbols::SymbolsArg;
 use crate::record::{Request, Series, record, record_series};
 
 /// Not a round number, so as not to keep step with what programs do at round ones.
@@ -58,6 +59,8 @@ pub(crate) struct RecordCommand {
     keep_running: bool,
     #[command(flatten)]
     rules: RulesArg,
+    #[command(flatten)]
+    symbols: SymbolsArg,
     /// Also tap a tokio of a version that this asyncprof does not know
     #[arg(long)]
     allow_unknown_tokio: bool,
@@ -88,6 +91,8 @@ impl RecordCommand {
             keep_running: self.keep_running,
             allow_unknown_tokio: self.allow_unknown_tokio,
             rules: self.rules.load()?,
+            symbols: self.symbols.folders().to_vec(),
+            debug_files: self.symbols.load()?,
             quiet: self.quiet,
             verbose: self.verbose,
         };

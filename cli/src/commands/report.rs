@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Args;
 
+use super::labels::LabelArg;
 use super::load::load;
 use super::rules::RulesArg;
+use super::symbols::SymbolsArg;
 use crate::record::DEFAULT_PROFILE;
 use crate::render::{DEFAULT_LIMIT, ReportOptions, report, report_json, report_stuck};
 
@@ -32,7 +34,11 @@ pub(crate) struct ReportCommand {
     #[arg(long)]
     stuck: bool,
     #[command(flatten)]
+    label: LabelArg,
+    #[command(flatten)]
     rules: RulesArg,
+    #[command(flatten)]
+    symbols: SymbolsArg,
     /// Write JSON, all times in nanoseconds; it holds everything, --stuck too
     #[arg(long)]
     json: bool,
@@ -43,7 +49,8 @@ pub(crate) struct ReportCommand {
 
 impl ReportCommand {
     pub(crate) fn run(self) -> Result<u8> {
-        let profile = load(&self.profile)?;
+        let mut profile = self.symbols.name(load(&self.profile)?)?;
+        self.label.apply(&mut profile)?;
         let color =
             stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let options = ReportOptions {

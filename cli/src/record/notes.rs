@@ -23,7 +23,7 @@ pub(super) fn notes(recorded: &Recorded, processes_lost: u64, target: &Target) -
     let mut without = BTreeMap::<&str, u64>::new();
     for info in &recorded.processes {
         match &info.tap {
-            Tap::Tokio { .. } | Tap::Asyncio { .. } => {}
+            Tap::Tokio { .. } | Tap::Asyncio { .. } | Tap::Library => {}
             Tap::NoRuntime | Tap::Python { .. } => *without.entry(&info.executable).or_default() += 1,
             Tap::Refused { reason } => refused
                 .entry((&info.executable, reason))

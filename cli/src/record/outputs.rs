@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use asyncprof_core::profile::Profile;
+use asyncprof_core::profile::{Profile, check_writable};
 use asyncprof_core::view::Rules;
 
 use crate::render::{FlamegraphOptions, flamegraph};
@@ -57,13 +57,7 @@ impl Outputs {
     /// Why one of the files could not be written as things stand now, to be said before a long recording.
     pub(super) fn doubt(&self) -> Option<String> {
         self.paths().find_map(|path| {
-            let folder = folder_of(path);
-            let why = match fs::metadata(path) {
-                Ok(metadata) if metadata.is_dir() => "it is a folder".to_owned(),
-                // Devices and pipes show what they take when written to.
-                Ok(metadata) if !metadata.is_file() => return None,
-                _ => tempfile_in(folder).err()?.to_string(),
-            };
+            let why = check_writable(path).err()?;
             Some(format!("{} cannot be written: {why}", path.display()))
         })
     }
@@ -102,19 +96,6 @@ impl Outputs {
         }
         (said, saved)
     }
-}
-
-fn folder_of(path: &Path) -> &Path {
-    path.parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."))
-}
-
-/// Makes and removes a file in the folder.
-fn tempfile_in(folder: &Path) -> std::io::Result<()> {
-    let probe = folder.join(format!(".asyncprof-{}", std::process::id()));
-    fs::File::create_new(&probe)?;
-    fs::remove_file(&probe)
 }
 
 fn rescue_path(name: &str) -> PathBuf {

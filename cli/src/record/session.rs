@@ -10,9 +10,9 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, bail};
 use asyncprof_core::clock::ClockSource;
 use asyncprof_core::profile::Profile;
-use asyncprof_core::region::{ALLOW_UNKNOWN_TOKIO_VARIABLE, REGION_VARIABLE, Region};
+use asyncprof_core::region::{ALLOW_UNKNOWN_TOKIO_VARIABLE, REGION_VARIABLE, Region, SYMBOLS_VARIABLE};
 use asyncprof_core::view::Rules;
-use asyncprof_recorder::{Circumstances, Progress, Recording, assemble};
+use asyncprof_recorder::{Circumstances, DebugFiles, Progress, Recording, Settings, assemble};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::child::{End, Limit, Signals, start, supervise};
@@ -38,6 +38,9 @@ pub(crate) struct Request {
     pub(crate) allow_unknown_tokio: bool,
     /// For the picture and the report; the profile holds no kinds.
     pub(crate) rules: Rules,
+    /// Folders with debug files, and what is in them.
+    pub(crate) symbols: Vec<PathBuf>,
+    pub(crate) debug_files: DebugFiles,
     pub(crate) quiet: bool,
     pub(crate) verbose: bool,
 }
@@ -74,18 +77,32 @@ pub(super) fn record_until(request: &Request, signals: &Signals) -> Result<u8> {
         .and_then(|words| words.parse().ok());
     let (region, file) = Region::create(token, ClockSource::detect(), ring_words).context("cannot record")?;
     let region = Arc::new(region);
-    let mut environment = Vec::new();
+    let own_file = format!("/proc/{}/fd/{}:{token:x}", std::process::id(), file.as_raw_fd());
+    // Programs into which nothing can be preloaded may have the agent linked.
+    let mut environment = vec![(REGION_VARIABLE, own_file.into())];
     if !target.preload_is_unsafe {
         let agent = agent_file::install()?;
         let preload = agent_file::preload(&agent, std::env::var_os("LD_PRELOAD").as_deref());
-        let own_file = format!("/proc/{}/fd/{}:{token:x}", std::process::id(), file.as_raw_fd());
-        environment.extend([("LD_PRELOAD", preload), (REGION_VARIABLE, own_file.into())]);
-        if request.allow_unknown_tokio {
-            environment.push((ALLOW_UNKNOWN_TOKIO_VARIABLE, "1".into()));
-        }
+        environment.push(("LD_PRELOAD", preload));
+    }
+    if !request.symbols.is_empty() {
+        let folders = request.symbols.iter().map(std::path::absolute);
+        let folders = folders.collect::<Result<Vec<_>, _>>();
+        let folders = std::env::join_paths(folders.context("cannot name the folder of --symbols")?);
+        environment.push((
+            SYMBOLS_VARIABLE,
+            folders.context("cannot look for symbols there")?,
+        ));
+    }
+    if request.allow_unknown_tokio {
+        environment.push((ALLOW_UNKNOWN_TOKIO_VARIABLE, "1".into()));
     }
 
-    let recording = Recording::start(Arc::clone(&region), request.freq_hz).context("cannot record")?;
+    let settings = Settings {
+        freq_hz: request.freq_hz,
+        ..Settings::default()
+    };
+    let recording = Recording::start(Arc::clone(&region), settings).context("cannot record")?;
     let started = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
@@ -121,6 +138,7 @@ pub(super) fn record_until(request: &Request, signals: &Signals) -> Result<u8> {
         started_unix_ns: u64::try_from(started.as_nanos()).unwrap_or(u64::MAX),
         sampling_hz: request.freq_hz,
         notes,
+        debug_files: request.debug_files.clone(),
     };
     let profile = assemble(recorded, &region, circumstances);
     let (said, saved) = outputs.write(&profile, &request.rules);

@@ -17,6 +17,7 @@ mod tasks;
 mod units;
 mod wakes;
 mod warnings;
+mod work;
 
 #[cfg(test)]
 mod flamegraph_tests;

@@ -13,6 +13,7 @@ pub(super) fn quality(quality: &Quality) -> String {
         (quality.stacks_lost, "stack", "lost"),
         (quality.tasks_seen_late, "task", "first seen after the spawn"),
         (quality.wakes_unseen, "wake", "unseen"),
+        (quality.labels_lost, "label", "shown as …"),
         (quality.waits_split, "wait", "split over several branches"),
     ] {
         if count > 0 {

@@ -12,6 +12,7 @@ use super::report_data::{EpisodeNumbers, PollEntry, Report, StateEntry, WaitEntr
 use super::table::{Cell, bar, left, lines, right};
 use super::tasks::group_rows;
 use super::wakes::wake_rows;
+use super::work::{self, label_rows};
 use super::{labels, palette, stuck, units, warnings};
 
 #[derive(Clone, Debug)]
@@ -43,6 +44,10 @@ pub(crate) fn report(profile: &Profile, options: &ReportOptions, mut out: impl W
         let delays = noticeable(&report.delays, report.duration_ns);
         let sections = [
             ("Where the task time went".to_owned(), states(&report)),
+            (
+                heading("Labels", report.labels.len(), report.labels_total),
+                label_rows(&report),
+            ),
             (
                 heading("Tasks", report.groups.len(), report.groups_total),
                 group_rows(&report),
@@ -144,6 +149,7 @@ fn header(report: &Report) -> String {
     if report.processes.len() > 1 {
         parts.push(format!("{} processes", report.processes.len()));
     }
+    parts.extend(work::summary(&report.work));
     parts.retain(|part| !part.is_empty());
     format!(
         "{}\n{}\n",

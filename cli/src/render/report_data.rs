@@ -13,6 +13,7 @@ use super::stuck::{StuckEntry, stuck};
 use super::tasks::{GroupEntry, groups};
 use super::wakes::{WakeEntry, wakes};
 use super::warnings::{Warning, warnings};
+use super::work::{LabelEntry, WorkNumbers, all_work, labels};
 
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
@@ -27,6 +28,11 @@ pub(crate) struct Report {
     /// The lives of all tasks added up; the states below add up to it.
     pub(crate) task_time_ns: u64,
     pub(crate) states: Vec<StateEntry>,
+    /// What the program counted with the library's `work`.
+    pub(crate) work: WorkNumbers,
+    /// What the program told with the library's `label`: most time first, at most `limit`.
+    pub(crate) labels: Vec<LabelEntry>,
+    pub(crate) labels_total: usize,
     /// All polls: what the states `on-cpu`, `blocked` and `running` are made of.
     pub(crate) polls: EpisodeNumbers,
     /// Most time first, at most `limit`.
@@ -122,6 +128,7 @@ impl Report {
         let (waits, waits_total) = top(waits(analysis), limit, |wait| wait.episodes.total_ns);
         let (wakes, wakes_total) = top(wakes(analysis), limit, |wake| wake.episodes.total_ns);
         let (delays, delays_total) = top(delays(analysis), limit, |delay| delay.episodes.total_ns);
+        let (labels, labels_total) = top(labels(analysis), limit, |label| label.total_ns);
         let mut stuck = stuck(analysis);
         let (warnings, warnings_total) = top(warnings(analysis, &stuck), limit, |warning| warning.time_ns);
         let stuck_total = stuck.len();
@@ -142,6 +149,9 @@ impl Report {
                 .iter()
                 .fold(0, |sum, state| sum.saturating_add(state.episodes.total_ns)),
             states,
+            work: all_work(analysis),
+            labels,
+            labels_total,
             polls: polls(profile),
             groups,
             groups_total,

@@ -21,7 +21,7 @@ use crate::profile::State;
 pub(super) type Key = (u32, u64);
 
 /// Reduces events to rows. Give it the events of all rings in the order of their time.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Aggregator {
     pub(super) tally: Tally,
     pub(super) tasks: HashMap<Key, Task>,
@@ -34,9 +34,13 @@ pub struct Aggregator {
     pub(super) delays: Delays,
     /// When labelled tasks began the piece of work that they are at.
     pub(super) pieces: HashMap<Key, u64>,
-    table_stacks: HashMap<(u32, TableId), RawStack>,
-    nested_tables: Vec<((u32, TableId), RawStack)>,
-    table_names: HashMap<(u32, TableId), RawStack>,
+    pub(super) table_stacks: HashMap<(u32, TableId), RawStack>,
+    pub(super) nested_tables: Vec<((u32, TableId), RawStack)>,
+    pub(super) table_names: HashMap<(u32, TableId), RawStack>,
+    /// When this part of the recording began.
+    pub(super) begun_ns: u64,
+    /// Since when tasks that lived then had been in their state.
+    pub(super) carried: HashMap<Key, u64>,
 }
 
 impl Aggregator {
@@ -99,7 +103,7 @@ impl Aggregator {
         match event.kind {
             Kind::ThreadStart => self.thread_start(ring, at_ns, process_of(event.aux)),
             Kind::Gap => self.gap(ring, at_ns, event.value),
-            Kind::Spawn => self.spawn(ring, key, at_ns, stack),
+            Kind::Spawn => self.spawn(ring, key, at_ns, event.value),
             // Given to `sample`, by who knows what it stands for.
             Kind::Sample => {}
             Kind::TableSeen => self.table_seen(ring, event.aux, RawStack::new(process, stack)),
@@ -236,6 +240,7 @@ impl Aggregator {
             label_sets,
             work: self.tally.work.finish(),
             counts,
+            begun_ns: self.begun_ns,
         }
     }
 

@@ -43,7 +43,7 @@ pub(super) struct PastPoll {
 type Blocker = Option<(RawGroupId, Deed)>;
 
 /// The last polls of one thread.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct PastPolls {
     /// Of [`MIN_DELAY_NS`] and longer.
     long: Last,
@@ -51,7 +51,7 @@ pub(super) struct PastPolls {
 }
 
 /// The last polls of one length, in order.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Last {
     polls: VecDeque<PastPoll>,
     /// All that ended later are there.
@@ -118,7 +118,7 @@ pub(super) struct Victim {
 }
 
 /// The delays of each victim and blocker.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Delays {
     pairs: HashMap<(RawGroupId, u32, Blocker), Stats>,
 }
@@ -141,6 +141,10 @@ impl Delays {
             }
             self.pairs.entry(pair).or_default().add(ns);
         }
+    }
+
+    pub(super) fn begin_anew(&mut self) {
+        self.pairs.clear();
     }
 
     /// In a fixed order.

@@ -14,7 +14,7 @@ const MAX_LABELS: usize = 16;
 /// Beyond so many sets, a new label's value is `…`.
 const MAX_SETS: usize = 1 << 12;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct LabelSets {
     /// Each sorted by key.
     sets: Vec<Vec<RawLabel>>,

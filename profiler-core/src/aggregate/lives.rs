@@ -20,8 +20,17 @@ pub(super) struct Spawn {
     /// Number of the group of the task that spawned it.
     parent: Option<u32>,
     labels: RawLabelsId,
+    /// Number of the name that the program gave it, or 0.
+    name: u32,
     /// Events of a poll were seen, though not its start.
     polled: bool,
+}
+
+impl Spawn {
+    /// Nothing before `at_ns` counts.
+    pub(super) fn counts_from(&mut self, at_ns: u64) {
+        self.at_ns = self.at_ns.max(at_ns);
+    }
 }
 
 /// Allocations that look like spawns and are never polled are forgotten beyond this number.
@@ -29,7 +38,7 @@ const MAX_PENDING_SPAWNS: usize = 1 << 20;
 
 impl Aggregator {
     /// By what this ring's thread is polling.
-    pub(super) fn spawn(&mut self, ring: usize, key: Key, at_ns: u64, stack: u32) {
+    pub(super) fn spawn(&mut self, ring: usize, key: Key, at_ns: u64, value: u64) {
         // Memory is given out anew: whoever lived there is gone, even if that was not seen.
         self.end(key, at_ns, Outcome::Freed);
         if self.spawns.len() >= MAX_PENDING_SPAWNS {
@@ -38,7 +47,8 @@ impl Aggregator {
         let spawner = self.threads[ring].polling.last();
         let spawn = Spawn {
             at_ns,
-            stack,
+            stack: value as u32,
+            name: (value >> 32) as u32,
             parent: spawner.map(|polling| polling.group.group),
             labels: self.labels_on(ring),
             polled: false,
@@ -61,6 +71,7 @@ impl Aggregator {
                 table: Some(table),
                 spawn_stack: spawn.map_or(0, |spawn| spawn.stack),
                 parent: spawn.and_then(|spawn| spawn.parent),
+                name: spawn.map_or(0, |spawn| spawn.name),
             });
             let begun_ns = spawn.map_or(at_ns, |spawn| spawn.at_ns.min(at_ns));
             #[cfg(test)]
@@ -157,6 +168,7 @@ impl Aggregator {
             table: None,
             spawn_stack: spawn.stack,
             parent: spawn.parent,
+            name: spawn.name,
         });
         let begun_ns = spawn.at_ns.min(at_ns);
         #[cfg(test)]

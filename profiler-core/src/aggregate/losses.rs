@@ -20,7 +20,7 @@ struct Loss {
 }
 
 /// The losses of one process.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Losses {
     /// Apart from each other, in order of time.
     past: Vec<Loss>,

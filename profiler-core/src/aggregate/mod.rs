@@ -5,8 +5,10 @@
 mod aggregator;
 mod delays;
 mod labels;
+mod live;
 mod lives;
 mod losses;
+mod parts;
 mod raw;
 mod registrations;
 mod relays;
@@ -23,6 +25,7 @@ mod work;
 
 pub use aggregator::Aggregator;
 pub use labels::{RawLabel, RawLabelsId};
+pub use live::RawLiveTask;
 pub use raw::{
     Counts, RawDelay, RawGroup, RawGroupId, RawLongPoll, RawOpenWait, RawProfile, RawStack, TableId,
 };

@@ -45,6 +45,8 @@ pub struct RawGroup {
     pub spawn_stack: RawStack,
     /// The group of the task that was being polled where the spawn was, if any: one with a lower number.
     pub parent: Option<RawGroupId>,
+    /// Number of the name that the program gave its tasks, or 0.
+    pub name: u32,
     pub polls: Stats,
     pub tasks: u64,
     pub completed: u64,
@@ -123,4 +125,6 @@ pub struct RawProfile {
     pub label_sets: Vec<Vec<RawLabel>>,
     pub work: Vec<RawWork>,
     pub counts: Counts,
+    /// Times are counted from the recording's start, and this is when the part began that is told of.
+    pub begun_ns: u64,
 }

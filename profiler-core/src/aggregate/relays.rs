@@ -20,7 +20,7 @@ pub(super) struct Owner {
 }
 
 /// The places where a branch waits: one for each waker that it has left and that was not dropped since.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Relay {
     owner: Owner,
     /// When the last of them was left.
@@ -29,7 +29,7 @@ struct Relay {
 }
 
 /// A relay that is being used: the branch's places, and the tag that names one of them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Used {
     owner: Owner,
     registrations: Registrations,
@@ -37,11 +37,11 @@ pub(super) struct Used {
 }
 
 /// Those in use on one thread, outermost call first; None where nothing is known of one.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Chain(Vec<Option<Used>>);
 
 /// All relays of which wakers are left.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Relays {
     by_address: HashMap<Key, Relay>,
     /// How many there may be before those without an owner are looked for.

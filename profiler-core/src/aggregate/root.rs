@@ -20,7 +20,7 @@ enum Now {
     Lost,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Root {
     group: RawGroupId,
     now: Now,
@@ -52,6 +52,24 @@ impl Root {
     /// Whether its thread is that of the ring.
     pub(super) fn is_on(&self, ring: usize) -> bool {
         self.ring == ring
+    }
+
+    pub(super) fn since_ns(&self) -> u64 {
+        self.since_ns
+    }
+
+    /// As for tasks.
+    pub(super) fn counts_from(&mut self, at_ns: u64) {
+        self.since_ns = self.since_ns.max(at_ns);
+    }
+
+    /// As for tasks.
+    pub(super) fn state_and_stack(&self) -> (State, u32) {
+        match self.now {
+            Now::Running => (State::Running, 0),
+            Now::Waiting => (State::Waiting, self.registrations.first_stack()),
+            Now::Lost => (State::Lost, 0),
+        }
     }
 
     /// Its `block_on` has returned, nobody knows when: schedulers of one thread do not tell. It counts up to the last

@@ -58,7 +58,7 @@ struct Key {
     labels: RawLabelsId,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Row {
     stats: Stats,
     open_episodes: u64,
@@ -66,7 +66,7 @@ struct Row {
 }
 
 /// All rows.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Rows {
     index: HashMap<Key, u32>,
     rows: Vec<Row>,
@@ -77,7 +77,7 @@ pub(super) struct Rows {
 
 /// What tests want to know beside the totals.
 #[cfg(test)]
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Probe {
     pub(super) episodes: Vec<Episode>,
     /// Per group: Σ (end − begin) of its tasks.
@@ -137,6 +137,12 @@ impl Rows {
         row.stats.add(episode.end_ns.saturating_sub(episode.start_ns));
         row.open_episodes += u64::from(episode.open);
         row.windows.add(episode.start_ns, episode.end_ns);
+    }
+
+    /// Forgets all but the numbers of the wakers.
+    pub(super) fn begin_anew(&mut self) {
+        self.index.clear();
+        self.rows.clear();
     }
 
     pub(super) fn waker(&mut self, waker: RawWaker) -> RawWakerId {

@@ -29,7 +29,7 @@ struct Run {
 }
 
 /// The samples of one running poll, in the order of time.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct PollSamples {
     runs: Vec<Run>,
     /// The poll was so long that it has been charged in part.
@@ -94,7 +94,7 @@ pub(super) struct Stretch {
 }
 
 /// Short polls of one group with the same labels.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Pool {
     stats: Stats,
     windows: Windows,
@@ -107,7 +107,7 @@ struct Pool {
 pub(super) type PollKey = (usize, u64);
 
 /// Running, split.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Running {
     /// 0: nothing is sampled.
     period_ns: u64,
@@ -119,6 +119,10 @@ pub(super) struct Running {
 impl Running {
     pub(super) fn set_period(&mut self, period_ns: u64) {
         self.period_ns = period_ns;
+    }
+
+    pub(super) fn period_ns(&self) -> u64 {
+        self.period_ns
     }
 
     pub(super) fn samples(&mut self, poll: PollKey) -> &mut PollSamples {

@@ -20,6 +20,8 @@ pub(super) enum GroupKey {
         spawn_stack: u32,
         /// Number of the group of the task that spawned it.
         parent: Option<u32>,
+        /// Number of the name that the program gave it, or 0.
+        name: u32,
     },
     /// Root tasks whose first await has this stack.
     Roots { process: u32, first_stack: u32 },
@@ -28,7 +30,7 @@ pub(super) enum GroupKey {
 /// Beyond this number, groups are no longer told apart by their parents.
 const MAX_GROUPS_BY_PARENT: usize = 1 << 14;
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
     pub(super) rows: Rows,
     pub(super) running: Running,
@@ -64,14 +66,15 @@ impl Tally {
 
     /// A new group, or a known one that the key means, too: parents must not make groups without end.
     fn find_group(&mut self, key: GroupKey) -> RawGroupId {
-        let (process, table, number, parent) = match key {
+        let (process, table, number, parent, name) = match key {
             GroupKey::Tasks {
                 process,
                 table,
                 spawn_stack,
                 parent,
-            } => (process, table, spawn_stack, parent),
-            GroupKey::Roots { process, .. } => (process, None, 0, None),
+                name,
+            } => (process, table, spawn_stack, parent, name),
+            GroupKey::Roots { process, .. } => (process, None, 0, None, 0),
         };
         let spawn_stack = RawStack::new(process, number);
         let parent = parent.map(|group| RawGroupId { process, group });
@@ -79,7 +82,7 @@ impl Tally {
         let mut above = std::iter::successors(parent, |id| self.groups[id.group as usize].parent);
         let is_same = |id: &RawGroupId| {
             let group = &self.groups[id.group as usize];
-            !group.is_root && (group.table, group.spawn_stack) == (table, spawn_stack)
+            !group.is_root && (group.table, group.spawn_stack, group.name) == (table, spawn_stack, name)
         };
         if let Some(recursive) = above.find(is_same) {
             return recursive;
@@ -90,6 +93,7 @@ impl Tally {
                 table,
                 spawn_stack: number,
                 parent: None,
+                name,
             });
         }
         let group = self.groups.len() as u32;
@@ -99,6 +103,7 @@ impl Tally {
             is_root: matches!(key, GroupKey::Roots { .. }),
             spawn_stack,
             parent,
+            name,
             ..RawGroup::default()
         });
         RawGroupId { process, group }
@@ -151,6 +156,13 @@ impl Tally {
         {
             *youngest = Reverse(wait);
         }
+    }
+
+    /// Forgets the longest polls and the open waits.
+    pub(super) fn forget_places(&mut self) {
+        self.longest_polls.clear();
+        self.open_waits.clear();
+        self.oldest_waits.clear();
     }
 
     pub(super) fn open_waits(&mut self) -> Vec<RawOpenWait> {

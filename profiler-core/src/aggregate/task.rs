@@ -70,7 +70,7 @@ enum Now {
 }
 
 /// A task that has begun and not ended.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Task {
     pub(super) group: RawGroupId,
     /// The runtime's id; 0 if it has none.
@@ -115,6 +115,25 @@ impl Task {
         match self.now {
             Now::Running { ring, .. } => Some(ring as usize),
             _ => None,
+        }
+    }
+
+    pub(super) fn since_ns(&self) -> u64 {
+        self.since_ns
+    }
+
+    /// Nothing before `at_ns` counts.
+    pub(super) fn counts_from(&mut self, at_ns: u64) {
+        self.since_ns = self.since_ns.max(at_ns);
+    }
+
+    /// Its state now, and the number of the await stack that goes with it.
+    pub(super) fn state_and_stack(&self) -> (State, u32) {
+        match self.now {
+            Now::Scheduled(cause) => (State::Scheduled, cause.stack),
+            Now::Running { .. } => (State::Running, 0),
+            Now::Waiting => (State::Waiting, self.registrations.first_stack()),
+            Now::Lost => (State::Lost, 0),
         }
     }
 

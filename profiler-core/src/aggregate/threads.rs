@@ -19,7 +19,7 @@ pub(super) struct Polling {
 }
 
 /// A ring's thread.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Thread {
     pub(super) process: u32,
     /// When its last event was written.

@@ -34,8 +34,11 @@ impl Aggregator {
 
     /// The label of that key changes; with a new value begins a piece of work.
     pub(super) fn labelled(&mut self, ring: usize, at_ns: u64, key: u32, value: Option<u32>) {
-        let labels = self.labels_on(ring);
-        let labels = self.tally.labels.with(labels, key, value);
+        let former = self.labels_on(ring);
+        let labels = self.tally.labels.with(former, key, value);
+        if labels == former {
+            return;
+        }
         let begun_ns = value.map(|_| at_ns);
         if let Some(task) = self.polled_on(ring).map(|(key, _)| key) {
             match begun_ns {

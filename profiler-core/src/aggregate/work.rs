@@ -33,7 +33,7 @@ pub(super) struct Done {
     pub(super) begun_ns: Option<u64>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Work {
     index: HashMap<(u32, Option<RawGroupId>, RawLabelsId), usize>,
     work: Vec<RawWork>,
@@ -74,6 +74,11 @@ impl Work {
             Some(entry) if entry.0 == window => entry.1 = entry.1.saturating_add(units),
             _ => work.windows.insert(at, (window, units)),
         }
+    }
+
+    pub(super) fn begin_anew(&mut self) {
+        self.index.clear();
+        self.work.clear();
     }
 
     pub(super) fn finish(self) -> Vec<RawWork> {

@@ -11,5 +11,5 @@ mod stats;
 pub use check::Inconsistent;
 pub use file::{FORMAT_VERSION, MAGIC, ReadError, WriteError};
 pub use model::*;
-pub use save::{LoadError, SaveError};
+pub use save::{LoadError, SaveError, check_writable};
 pub use stats::Stats;

@@ -78,6 +78,19 @@ impl Profile {
     }
 }
 
+/// Whether a file could be saved there, as things stand now: to be asked before a long recording.
+///
+/// # Errors
+/// Why not.
+pub fn check_writable(path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => Err(io::Error::other("it is a folder")),
+        // Devices and pipes show what they take when written to.
+        Ok(metadata) if !metadata.is_file() => Ok(()),
+        _ => Temporary::create(path).map(drop),
+    }
+}
+
 /// Whether the path names a file that is already open, such as our standard output. That may well be a regular
 /// file, but it is not ours to rename, and what it holds already stays.
 fn is_open_file(path: &Path) -> bool {

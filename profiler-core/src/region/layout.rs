@@ -15,6 +15,9 @@ pub const REGION_VARIABLE: &str = "ASYNCPROF_REGION";
 /// Set to 1 to patch a tokio of a version that this build does not know.
 pub const ALLOW_UNKNOWN_TOKIO_VARIABLE: &str = "ASYNCPROF_ALLOW_UNKNOWN_TOKIO";
 
+/// Folders with debug files of stripped programs, separated as in `PATH`.
+pub const SYMBOLS_VARIABLE: &str = "ASYNCPROF_SYMBOLS";
+
 /// Asks a thread for its stack. Ignored by default, and hardly used by any program.
 pub const SAMPLING_SIGNAL: i32 = libc::SIGURG;
 

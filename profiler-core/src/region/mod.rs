@@ -15,6 +15,6 @@ mod tests;
 
 pub use layout::{
     ALLOW_UNKNOWN_TOKIO_VARIABLE, LAYOUT_VERSION, PROCESS_SLOTS, REGION_VARIABLE, SAMPLING_SIGNAL,
-    THREAD_SLOTS,
+    SYMBOLS_VARIABLE, THREAD_SLOTS,
 };
 pub use shared::{Region, RegionError};

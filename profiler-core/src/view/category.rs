@@ -127,9 +127,11 @@ fn is_program_file(file: &str) -> bool {
     file.ends_with("/src/main.rs") || file.contains("/src/bin/")
 }
 
-use Category::{Library, Plumbing, Runtime};
+use Category::{App, Library, Plumbing, Runtime};
 
 const TABLE: &[(&str, Category)] = &[
+    ("asyncprof::demo", App),
+    ("asyncprof", Plumbing),
     ("tokio::runtime::task::join", Library),
     ("tokio::runtime::signal", Plumbing),
     ("tokio::runtime::coop", Plumbing),

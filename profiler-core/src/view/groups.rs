@@ -32,6 +32,27 @@ pub fn name_groups(profile: &mut Profile) -> usize {
     unnamed.len()
 }
 
+/// The same once more when frames have got names: for groups whose name says nothing.
+pub fn rename_groups(profile: &mut Profile) {
+    for index in 0..profile.groups.len() {
+        let group = &profile.groups[index];
+        if profile.string(group.name) == plain(group.kind) {
+            profile.groups[index].name = StringId::default();
+        }
+    }
+    name_groups(profile);
+}
+
+/// The name of a group of which no function is known.
+fn plain(kind: TaskKind) -> &'static str {
+    match kind {
+        TaskKind::Task => "task",
+        TaskKind::Root => "main",
+        TaskKind::Blocking => "blocking closure",
+        TaskKind::Worker => "tokio worker",
+    }
+}
+
 fn names_of(profile: &Profile, unnamed: &[usize]) -> Vec<String> {
     let functions = Functions::of(profile, &Rules::default());
     let outermost = |stack: StackId, category: Category| {
@@ -72,12 +93,7 @@ fn names_of(profile: &Profile, unnamed: &[usize]) -> Vec<String> {
             .filter(|call| call.category == Category::App)
             .last()
             .map(|call| format!("spawned in {}", text(call.name)));
-        let plain = match group.kind {
-            TaskKind::Task => "task",
-            TaskKind::Root => "main",
-            TaskKind::Blocking => "blocking closure",
-            TaskKind::Worker => "tokio worker",
-        };
+        let plain = plain(group.kind);
         if group.kind == TaskKind::Worker {
             return plain.to_owned();
         }

@@ -21,6 +21,7 @@ use asyncprof_core::probe::{Polling, Question};
 use asyncprof_core::region::Region;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
+use crate::recording::Settings;
 use process::Process;
 use thread_state::{ThreadFile, ThreadState, ask};
 
@@ -34,9 +35,6 @@ const LOOKS_PER_SEARCH: u64 = 8;
 
 /// A thread on a CPU answers in this time; one that takes longer was ready, but off the CPU.
 const PROMPT: Duration = Duration::from_micros(250);
-
-/// For how many threads a file is kept open: well below the 1,024 that a process may have by default.
-const MOST_OPEN: usize = 512;
 
 /// A blocked thread's stack.
 #[derive(Clone, Copy, Debug)]
@@ -57,8 +55,11 @@ pub(crate) struct StackSampler {
 }
 
 impl StackSampler {
-    /// Takes samples at `hz`.
-    pub(crate) fn start(region: Arc<Region>, hz: u32) -> io::Result<(StackSampler, Receiver<BlockedSample>)> {
+    /// Takes samples at the settings' rate.
+    pub(crate) fn start(
+        region: Arc<Region>,
+        settings: &Settings,
+    ) -> io::Result<(StackSampler, Receiver<BlockedSample>)> {
         let (stop, stopped) = bounded(1);
         let (samples, taken) = unbounded();
         let state = State {
@@ -68,11 +69,16 @@ impl StackSampler {
             threads: Vec::new(),
             obstacle: None,
             looked_ticks: 0,
+            most_open_files: settings.most_open_files,
         };
         state.region.enable_sampling(prompt_ticks(&state.region));
+        let (hz, begin_thread) = (settings.freq_hz, settings.begin_thread);
         let thread = thread::Builder::new()
-            .name("stacks".into())
-            .spawn(move || state.run(&stopped, hz))?;
+            .name("asyncprof-look".into())
+            .spawn(move || {
+                begin_thread();
+                state.run(&stopped, hz)
+            })?;
         Ok((StackSampler { stop, thread }, taken))
     }
 
@@ -87,7 +93,7 @@ impl StackSampler {
 #[derive(Debug)]
 struct Thread {
     tid: u64,
-    /// None beyond [`MOST_OPEN`]: then it is opened for each look.
+    /// None beyond a number of threads: then it is opened for each look.
     file: Option<ThreadFile>,
     block: Option<Block>,
 }
@@ -115,6 +121,7 @@ struct State {
     obstacle: Option<String>,
     /// When all threads were looked at for the last time.
     looked_ticks: u64,
+    most_open_files: usize,
 }
 
 impl State {
@@ -214,7 +221,7 @@ impl State {
             }
         };
         let state = file.read();
-        if slot < MOST_OPEN {
+        if slot < self.most_open_files {
             thread.file = Some(file);
         }
         match state {

@@ -102,6 +102,7 @@ fn module_path(file: &str, crates: &HashMap<String, String>) -> Option<String> {
     let mut root = crates
         .get(&folder)
         .cloned()
+        .or_else(|| package_name(&folder))
         .unwrap_or_else(|| crate_name(parts[in_package - 1]));
     let mut path = parts.split_off(in_package + 1);
     if path[0] == "bin" && path.len() > 1 {
@@ -118,6 +119,17 @@ fn module_path(file: &str, crates: &HashMap<String, String>) -> Option<String> {
             .collect::<Vec<_>>()
             .join("::"),
     )
+}
+
+/// The package's own word, if it is still there: its folder may have any name.
+fn package_name(source_folder: &str) -> Option<String> {
+    let manifest = fs::read_to_string(format!("{source_folder}/../Cargo.toml")).ok()?;
+    let mut lines = manifest.lines().map(str::trim);
+    lines.find(|line| *line == "[package]")?;
+    let name = lines
+        .take_while(|line| !line.starts_with('['))
+        .find_map(|line| line.strip_prefix("name")?.trim_start().strip_prefix('='))?;
+    Some(crate_name(name.trim().trim_matches('"')))
 }
 
 /// Packages in the registry's folder have their version behind the name.
@@ -158,5 +170,12 @@ mod tests {
             assert_eq!(module_path(file, &crates).as_deref(), Some(module), "{file}");
         }
         assert_eq!(module_path("/usr/src/glibc/malloc.c", &crates), None);
+    }
+
+    #[test]
+    fn a_package_says_its_name_itself() {
+        let own = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
+        assert_eq!(package_name(own).as_deref(), Some("asyncprof_recorder"));
+        assert_eq!(package_name("/nowhere/src"), None);
     }
 }

@@ -23,7 +23,7 @@ pub(crate) enum SymbolError {
 }
 
 /// An opened object file. It stays readable when the path is replaced by a newer build.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ObjectFile {
     path: PathBuf,
     map: Arc<Mmap>,
@@ -72,6 +72,15 @@ impl ObjectFile {
             .and_then(|object| object.build_id().ok().flatten())
             .unwrap_or_default();
         id.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// As a program's `.gnu_debuglink` has it.
+    pub(super) fn checksum(&self) -> u32 {
+        crc32fast::hash(&self.map)
     }
 
     pub(super) fn modified(&self) -> Option<SystemTime> {

@@ -1,0 +1,127 @@
+//! Labels and counts the requests of a `tower` service.
+//!
+//! With axum, whose routes are known where a `route_layer` runs:
+//!
+//! ```
+//! use asyncprof::tower::WorkLayer;
+//! use axum::Router;
+//! use axum::extract::{MatchedPath, Request};
+//! use axum::routing::get;
+//!
+//! fn route(request: &Request) -> Option<String> {
+//!     let path = request.extensions().get::<MatchedPath>()?;
+//!     Some(path.as_str().to_owned())
+//! }
+//!
+//! let app: Router = Router::new()
+//!     .route("/users/{id}", get(async || "hello"))
+//!     .route_layer(WorkLayer::new(route));
+//! ```
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::linked::agent;
+use crate::{label, unlabel, work};
+
+const ROUTE: &str = "route";
+
+/// Labels the task of each request with its `route`, until the service has its answer, and counts that as one unit of
+/// work.
+///
+/// What a server does for a connection between requests, and the sending of a body after the answer's head, is not
+/// labelled. A request whose future is dropped before it is answered does not count as work.
+#[derive(Clone, Debug)]
+pub struct WorkLayer<R> {
+    route: R,
+}
+
+impl<R> WorkLayer<R> {
+    /// `route` tells a request's route, such as `/users/{id}`, if it is to be labelled. It is only called while
+    /// somebody records.
+    pub fn new(route: R) -> WorkLayer<R> {
+        WorkLayer { route }
+    }
+}
+
+impl<R: Clone, S> Layer<S> for WorkLayer<R> {
+    type Service = WorkService<R, S>;
+
+    fn layer(&self, service: S) -> WorkService<R, S> {
+        WorkService {
+            route: self.route.clone(),
+            service,
+        }
+    }
+}
+
+/// The service that [`WorkLayer`] makes.
+#[derive(Clone, Debug)]
+pub struct WorkService<R, S> {
+    route: R,
+    service: S,
+}
+
+impl<R, S, Request, T> Service<Request> for WorkService<R, S>
+where
+    S: Service<Request>,
+    R: Fn(&Request) -> Option<T>,
+    T: AsRef<str>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = WorkFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.service.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request) -> WorkFuture<S::Future> {
+        let is_recorded = agent().is_some();
+        if is_recorded && let Some(route) = (self.route)(&request) {
+            label(ROUTE, route.as_ref());
+        }
+        WorkFuture {
+            future: self.service.call(request),
+            is_open: is_recorded,
+        }
+    }
+}
+
+/// The answer to a request, to come.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct WorkFuture<F> {
+    future: F,
+    /// It was labelled, and is not answered yet.
+    is_open: bool,
+}
+
+impl<F: Future> Future for WorkFuture<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        // SAFETY: the future is not moved out of here, nor is it dropped other than in its place; the rest may move.
+        let (future, is_open) = unsafe {
+            let this = self.get_unchecked_mut();
+            (Pin::new_unchecked(&mut this.future), &mut this.is_open)
+        };
+        let polled = future.poll(cx);
+        if polled.is_ready() && std::mem::take(is_open) {
+            work(1);
+            unlabel(ROUTE);
+        }
+        polled
+    }
+}
+
+impl<F> Drop for WorkFuture<F> {
+    fn drop(&mut self) {
+        if self.is_open {
+            unlabel(ROUTE);
+        }
+    }
+}
