@@ -27,7 +27,8 @@ use tower_service::Service;
 use crate::linked::agent;
 use crate::{label, unlabel, work};
 
-const ROUTE: &str = "route";
+/// The key of the label that a [`WorkLayer`] gives.
+pub const ROUTE: &str = "route";
 
 /// Labels the task of each request with its `route`, until the service has its answer, and counts that as one unit of
 /// work.

@@ -159,12 +159,16 @@ fn what_is_neither_is_refused() {
             "folded stacks have only shares",
         ),
         (
+            &["a.folded", "a.folded", "--label", "route=/a"],
+            "folded stacks have only shares",
+        ),
+        (
             &["a.folded", "a.folded", "--rules", "none.toml"],
             "folded stacks have only shares",
         ),
         (
             &["a.folded", "a.folded", "--by", "io"],
-            "--by, --per and --rules are for recordings",
+            "--by, --per, --label and --rules are for recordings",
         ),
     ] {
         let ran = diff(&folder, args);

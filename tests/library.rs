@@ -3,6 +3,8 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 
+use std::time::{Duration, Instant};
+
 use asyncprof_core::profile::{LabelsId, Profile, State, TaskKind};
 use asyncprof_core::view::{Activity, Analysis, Kind, Rules};
 
@@ -138,9 +140,12 @@ fn labels_part_the_time_of_one_task_and_pass_to_its_children() {
         .find(|work| profile.label(work.labels, "route") == Some("/slow/{id}"));
     let pieces = &slow.expect("some are slow").pieces;
     assert_eq!(pieces.episodes, 32);
+    // In each piece the request and its child wait at the same time.
+    let waits = told.truth.iter().find(|truth| truth.site == "slow");
+    let both_ns = waits.expect("they are measured").total_ns / 32;
     assert!(
-        pieces.quantile_ns(0.5) >= 30_000_000 && pieces.mean_ns() < 60_000_000,
-        "{pieces:?}"
+        pieces.quantile_ns(0.5) >= 30_000_000 && pieces.mean_ns() < both_ns,
+        "{pieces:?}, {both_ns} ns"
     );
     // Each connection and each child once.
     let ordinary = profile.groups.iter().filter(|group| group.kind == TaskKind::Task);
@@ -184,6 +189,29 @@ fn reports_and_pictures_speak_of_labels_and_work() {
         "{error}"
     );
 
+    let diff = |label: &str| {
+        run(&[
+            "diff",
+            "--json",
+            "--label",
+            label,
+            "asyncprof.data",
+            "asyncprof.data",
+        ])
+    };
+    let (ok, [json, error]) = diff("route=/fast");
+    assert!(ok, "{error}");
+    let same: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(same["per"], "work");
+    let rate = same["total"]["base"]["rate"].as_f64().unwrap();
+    let each_ns = fast["task_time_per_unit_ns"].as_f64().unwrap();
+    assert!((rate / each_ns - 1.0).abs() < 1e-3, "{rate}, {each_ns}");
+    let (ok, [_, error]) = diff("route=/nowhere");
+    assert!(
+        !ok && error.contains("asyncprof.data: nothing is labelled route=/nowhere"),
+        "{error}"
+    );
+
     let (ok, [picture, _]) = run(&["flamegraph", "--group-by-label", "route", "-o", "-"]);
     assert!(ok && picture.contains("route = /slow/{id}") && picture.contains("(no route)"));
     let (ok, [_, error]) = run(&["flamegraph", "--group-by-label", "rout", "-o", "-"]);
@@ -192,9 +220,37 @@ fn reports_and_pictures_speak_of_labels_and_work() {
 
 #[test]
 fn labels_without_end_or_measure_are_bounded() {
-    let told = recorded("many_labels");
-    let profile = &told.profile;
-    assert_eq!(told.recording.output.stdout, b"done\n");
+    let recording = Recording::new(&[], fixture("library", "release", "many_labels"), &[]);
+    check_many_labels(&recording);
+}
+
+/// A ring of a thousandth of the burst.
+#[test]
+fn a_burst_of_labels_is_lost_as_told_and_what_comes_after_is_not() {
+    let program = fixture("library", "release", "many_labels");
+    let recording = Recording::with_ring_words(1 << 12, program, &["burst"]);
+    let profile = check_many_labels(&recording);
+    let lost = profile.quality.events_lost;
+    assert!(lost > 0, "{:?}", profile.quality);
+    assert!(recording.stderr().contains(" events lost (buffer full)"));
+    let rows = shown(&profile);
+    let lost_ns: u64 = rows.iter().map(|row| row.amount(Activity::Lost).ns).sum();
+    assert!(
+        lost_ns > 0,
+        "the time of the burst is not taken for another state"
+    );
+    let after = || rows.iter().filter(|row| row.group == "many_labels::after");
+    let naps = after().map(|row| row.amount(Activity::Waiting(Kind::Timer)));
+    let naps = naps.map(|naps| naps.episodes).sum::<u64>();
+    assert!((1..=25).contains(&naps), "{naps}");
+}
+
+/// The odd labels, their bounds and what the program counted.
+fn check_many_labels(recording: &Recording) -> Profile {
+    let profile = recording.profile();
+    invariants::check(&profile, Quality::lossy());
+    assert!(recording.output.status.success(), "{}", recording.stderr());
+    assert_eq!(recording.output.stdout, b"done\n");
     let values: Vec<&str> = profile.labels().map(|label| label.1).collect();
     assert!(values.contains(&"<b>&\"\\u{1b}[31m\\nred"), "{:?}", &values[..3]);
     assert!(
@@ -204,10 +260,11 @@ fn labels_without_end_or_measure_are_bounded() {
     );
     assert!(values.contains(&"…") && values.len() < 10_000, "{}", values.len());
     assert!(profile.quality.labels_lost > 900_000);
-    assert_eq!(
-        profile.work.iter().map(|work| work.units).sum::<u64>(),
-        (1 << 48) - 1
-    );
+    let units = profile.work.iter().map(|work| work.units).sum::<u64>();
+    // As much as can be told at once, and one by one when the worst is over.
+    let most = (1 << 48) - 1;
+    assert!((most + 1..=most + 25).contains(&units), "{units}");
+    profile
 }
 
 #[test]
@@ -261,18 +318,24 @@ fn the_axum_example_tells_its_routes_apart() {
         .expect("it says where")
         .to_owned();
     let mut connection = BufReader::new(TcpStream::connect(address).unwrap());
+    let mut timed = |path: &str, answer: &str| {
+        let start = Instant::now();
+        assert_eq!(get(&mut connection, path), answer);
+        start.elapsed()
+    };
+    let mut longest = [Duration::ZERO; 2];
     for user in 0..20 {
-        assert_eq!(
-            get(&mut connection, &format!("/users/{user}")),
-            format!("user {user}\n")
-        );
-        assert_eq!(get(&mut connection, "/slow"), "at last\n");
+        let fast = timed(&format!("/users/{user}"), &format!("user {user}\n"));
+        longest = [longest[0].max(fast), longest[1].max(timed("/slow", "at last\n"))];
     }
     signal(service.pid(), libc::SIGTERM);
     service.finish();
     let output = asyncprof(&folder).args(["report", "--json"]).output().unwrap();
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    for (route, least_ns) in [("/users/{id}", 5_000_000), ("/slow", 50_000_000)] {
+    let routes = [("/users/{id}", 5_000_000), ("/slow", 50_000_000)];
+    for ((route, least_ns), longest) in routes.into_iter().zip(longest) {
+        // Percentiles are those of a histogram.
+        let most_ns = longest.as_nanos() as u64 * 11 / 10;
         let label = report["labels"]
             .as_array()
             .unwrap()
@@ -282,7 +345,7 @@ fn the_axum_example_tells_its_routes_apart() {
         assert_eq!((&label["key"], &label["units"]), (&"route".into(), &20.into()));
         for figure in [&label["task_time_per_unit_ns"], &label["pieces"]["p50_ns"]] {
             let ns = figure.as_u64().unwrap();
-            assert!((least_ns..least_ns * 3).contains(&ns), "{label}");
+            assert!((least_ns..=most_ns).contains(&ns), "{label}, {longest:?}");
         }
     }
 }
@@ -290,19 +353,21 @@ fn the_axum_example_tells_its_routes_apart() {
 #[test]
 fn the_spans_example_is_labelled_by_its_spans() {
     let profile = recorded("spans").profile;
-    let waited_ns = |span: &str| -> u64 {
+    let waits = |span: &str| -> (u64, u64) {
         let own = profile
             .rows
             .iter()
             .filter(|row| profile.label(row.labels, "span") == Some(span));
         own.filter(|row| row.state == State::Waiting)
-            .map(|row| row.stats.total_ns)
-            .sum()
+            .fold((0, 0), |sum, row| {
+                (sum.0 + row.stats.episodes, sum.1 + row.stats.total_ns)
+            })
     };
-    // Of 80 orders: 3 ms before and 3 ms after the 9 ms of shipping.
-    for (span, least_ns) in [("order", 80 * 6_000_000), ("ship", 80 * 9_000_000)] {
-        let ns = waited_ns(span);
-        // tokio's timer rounds up to its next millisecond.
-        assert!((least_ns..least_ns * 2).contains(&ns), "{span}: {ns}");
+    // Of 80 orders: 3 ms before and 3 ms after the 9 ms of shipping. On a busy machine a timer may have run out before
+    // it is first polled.
+    for (span, most, each_ns) in [("order", 160, 3_000_000), ("ship", 80, 9_000_000)] {
+        let (episodes, ns) = waits(span);
+        assert!((most * 9 / 10..=most).contains(&episodes), "{span}: {episodes}");
+        assert!(ns >= most * each_ns * 9 / 10, "{span}: {ns}");
     }
 }

@@ -1,4 +1,4 @@
-//! The customers: orders at a steady rate, each on a connection of its own, and what they thought of the answers.
+//! The customers: requests at a steady rate, each on a connection of its own, and what they thought of the answers.
 //!
 //! They are outside of the shop, so they are none of the program's tasks: a thread each, and blocking calls.
 
@@ -11,11 +11,14 @@ use std::time::{Duration, Instant};
 
 use super::BoxError;
 use super::http::read_head;
+use super::stock::item_of;
 
 /// The load to put on the shop.
 pub(super) struct Load {
     pub(super) duration: Duration,
     pub(super) rate_hz: u32,
+    /// Whether every third customer asks for a price instead of ordering.
+    pub(super) asks_prices: bool,
     pub(super) shop: SocketAddr,
 }
 
@@ -26,19 +29,39 @@ pub(super) struct Summary {
     pub(super) failed: usize,
 }
 
-/// Sends orders until the time is over or `stop` says so, then waits for the answers still to come.
-pub(super) fn send_orders(load: &Load, stop: &Receiver<()>) -> Summary {
+/// What a customer asks for, and how the right answer begins.
+struct Wish {
+    path: String,
+    answer: String,
+}
+
+impl Wish {
+    fn of(customer: u64, load: &Load) -> Self {
+        let (path, key, number) = match load.asks_prices && customer % 3 == 2 {
+            true => ("prices", "item", item_of(customer).into()),
+            false => ("orders", "order", customer),
+        };
+        Self {
+            path: format!("/{path}/{number}"),
+            answer: format!("{{\"{key}\":{number},"),
+        }
+    }
+}
+
+/// Sends requests until the time is over or `stop` says so, then waits for the answers still to come.
+pub(super) fn send_requests(load: &Load, stop: &Receiver<()>) -> Summary {
     let (start, rate_hz) = (Instant::now(), load.rate_hz.max(1));
-    let orders = (load.duration.as_secs_f64() * f64::from(rate_hz)).round() as u64;
+    let customers = (load.duration.as_secs_f64() * f64::from(rate_hz)).round() as u64;
     thread::scope(|scope| {
         let mut answers = Vec::new();
-        for order in 0..orders {
-            let due = start + Duration::from_secs_f64(order as f64 / f64::from(rate_hz));
+        for customer in 0..customers {
+            let due = start + Duration::from_secs_f64(customer as f64 / f64::from(rate_hz));
             match stop.recv_timeout(due.saturating_duration_since(Instant::now())) {
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(()) | Err(RecvTimeoutError::Disconnected) => break,
             }
-            answers.push(thread::Builder::new().spawn_scoped(scope, move || place_order(load.shop, order)));
+            let wish = Wish::of(customer, load);
+            answers.push(thread::Builder::new().spawn_scoped(scope, move || ask(load.shop, &wish)));
         }
         Summary::of(answers.into_iter().map(|answer| match answer?.join() {
             Ok(answer) => answer,
@@ -48,18 +71,19 @@ pub(super) fn send_orders(load: &Load, stop: &Receiver<()>) -> Summary {
 }
 
 /// One request as a customer sees it: how long until the right answer was there.
-fn place_order(shop: SocketAddr, order: u64) -> Result<Duration, BoxError> {
+fn ask(shop: SocketAddr, wish: &Wish) -> Result<Duration, BoxError> {
     let start = Instant::now();
     let mut connection = TcpStream::connect(shop)?;
     connection.set_nodelay(true)?;
-    let request = format!("GET /orders/{order} HTTP/1.1\r\nhost: {shop}\r\nconnection: close\r\n\r\n");
+    let path = &wish.path;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {shop}\r\nconnection: close\r\n\r\n");
     connection.write_all(request.as_bytes())?;
     let mut answer = BufReader::new(connection);
     let status = read_head(&mut answer)?.ok_or("the shop hung up")?;
     let mut body = String::new();
     answer.read_to_string(&mut body)?;
-    if !(status.starts_with("HTTP/1.1 200 ") && body.starts_with(&format!("{{\"order\":{order},"))) {
-        return Err(format!("asked for order {order}, got {status}, {body}").into());
+    if !(status.starts_with("HTTP/1.1 200 ") && body.starts_with(&wish.answer)) {
+        return Err(format!("asked for {path}, got {status}, {body}").into());
     }
     Ok(start.elapsed())
 }

@@ -1,7 +1,8 @@
 //! The demo: a small order service to be looked at through the profiler. A request comes in, the shop
 //! asks a slow upstream for the price and SQLite for the stock at the same time, and answers when it has both.
 //!
-//! The shop is a tokio program like any other. Its customers and the upstream live in the same process for want
+//! The shop is a tokio program like any other; what the profiler learns from a program that tells it more can be seen,
+//! too ([`DemoArgs::is_instrumented`]). Its customers and the upstream live in the same process for want
 //! of a second one, but on plain threads: they are no tasks, so the picture shows the shop alone.
 
 mod customers;
@@ -35,6 +36,9 @@ pub struct DemoArgs {
     pub rate_hz: u32,
     /// Added to the upstream's own delay of about 40 ms: what "the upstream got slower" looks like.
     pub slow_upstream: Duration,
+    /// Label each request with its route and count it as work. Every third customer then asks for a price only:
+    /// there is a second route to tell from the first.
+    pub is_instrumented: bool,
 }
 
 impl Default for DemoArgs {
@@ -43,6 +47,7 @@ impl Default for DemoArgs {
             duration: Duration::from_secs(4),
             rate_hz: 30,
             slow_upstream: Duration::ZERO,
+            is_instrumented: false,
         }
     }
 }
@@ -83,6 +88,7 @@ async fn run_shop(shop: Shop, args: DemoArgs) -> Result<Summary, BoxError> {
     let load = Load {
         duration: args.duration,
         rate_hz: args.rate_hz,
+        asks_prices: args.is_instrumented,
         shop: listener.local_addr()?,
     };
     let asked_to_stop = asked_to_stop()?;
@@ -90,7 +96,7 @@ async fn run_shop(shop: Shop, args: DemoArgs) -> Result<Summary, BoxError> {
     let (leave, all_left) = oneshot::channel();
     let customers = move || {
         // Nobody waits for the summary if the shop could not stay open.
-        let _ = leave.send(customers::send_orders(&load, &stopped));
+        let _ = leave.send(customers::send_requests(&load, &stopped));
     };
     thread::Builder::new()
         .name("customers".to_owned())
@@ -106,7 +112,7 @@ async fn run_shop(shop: Shop, args: DemoArgs) -> Result<Summary, BoxError> {
         all_left.await
     };
     tokio::select! {
-        closed = shop.serve(listener) => Err(format!("the shop closed by itself: {closed:?}").into()),
+        closed = shop.serve(listener, args.is_instrumented) => Err(format!("the shop closed by itself: {closed:?}").into()),
         summary = closing_time => Ok(summary?),
     }
 }
@@ -132,6 +138,7 @@ mod tests {
             duration: Duration::from_millis(300),
             rate_hz: 50,
             slow_upstream,
+            is_instrumented: false,
         })
         .unwrap()
     }
@@ -152,6 +159,16 @@ mod tests {
             summary.percentile(0.0) >= upstream::LEAST_DELAY + slow,
             "{summary}"
         );
+    }
+
+    #[test]
+    fn instrumented_it_answers_both_kinds_of_customers() {
+        main(DemoArgs {
+            duration: Duration::from_millis(300),
+            is_instrumented: true,
+            ..DemoArgs::default()
+        })
+        .unwrap();
     }
 
     #[test]

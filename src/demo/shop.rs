@@ -1,9 +1,9 @@
-//! The service itself: one handler that has two things to wait for and waits for both at once.
+//! The service itself: for an order it has two things to wait for and waits for both at once; a price is one of them.
 
 use std::io;
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::{MatchedPath, Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -14,8 +14,9 @@ use tokio::net::TcpListener;
 use super::BoxError;
 use super::stock::{self, Stock, Warehouse};
 use super::upstream::Quote;
+use crate::tower::WorkLayer;
 
-/// What a customer gets.
+/// What a customer who orders gets.
 #[derive(Serialize)]
 struct Order {
     order: u64,
@@ -23,6 +24,13 @@ struct Order {
     price_cents: u64,
     in_stock: i64,
     warehouses: u32,
+}
+
+/// What a customer who only looks gets.
+#[derive(Serialize)]
+struct Price {
+    item: u32,
+    price_cents: u64,
 }
 
 /// What every request needs.
@@ -49,12 +57,21 @@ impl Shop {
     }
 
     /// Answers whoever connects; ends only if dropped.
-    pub(super) async fn serve(self, listener: TcpListener) -> io::Result<()> {
+    pub(super) async fn serve(self, listener: TcpListener, is_instrumented: bool) -> io::Result<()> {
         let routes = Router::new()
             .route("/orders/{order}", get(get_order))
-            .with_state(self);
-        axum::serve(listener, routes).await
+            .route("/prices/{item}", get(get_price));
+        let routes = match is_instrumented {
+            true => routes.route_layer(WorkLayer::new(route)),
+            false => routes,
+        };
+        axum::serve(listener, routes.with_state(self)).await
     }
+}
+
+fn route(request: &Request) -> Option<String> {
+    let path = request.extensions().get::<MatchedPath>()?;
+    Some(path.as_str().to_owned())
 }
 
 async fn get_order(State(shop): State<Shop>, Path(order): Path<u64>) -> Result<Json<Order>, Failure> {
@@ -68,6 +85,11 @@ async fn get_order(State(shop): State<Shop>, Path(order): Path<u64>) -> Result<J
         in_stock: stock.pieces,
         warehouses: stock.warehouses,
     }))
+}
+
+async fn get_price(State(shop): State<Shop>, Path(item): Path<u32>) -> Result<Json<Price>, Failure> {
+    let price_cents = fetch_price(&shop, item).await?.cents;
+    Ok(Json(Price { item, price_cents }))
 }
 
 async fn fetch_price(shop: &Shop, item: u32) -> Result<Quote, BoxError> {

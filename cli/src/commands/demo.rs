@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use asyncprof::demo::{self, DemoArgs};
+use asyncprof::tower::ROUTE;
 use asyncprof_core::view::Rules;
 use asyncprof_recorder::DebugFiles;
 use clap::Args;
@@ -16,12 +17,16 @@ use crate::record::{Request, record};
 ///
 /// An axum server on loopback answers orders at a steady rate. For each it asks, at the same time, an upstream
 /// over HTTP (about 40 ms) and a SQLite database in a blocking task (about 15 ms).
+///
+/// With --instrumented it uses the library for programs that want to be profiled (package asyncprof), and every third
+/// request is for a price only; without, it is a program that knows nothing of the profiler.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   asyncprof demo                               writes asyncprof.data and flamegraph.svg
   asyncprof demo -d 10s --rate 200             longer, and busier
-  asyncprof demo --slow-upstream 100ms -o slow.data")]
+  asyncprof demo --slow-upstream 100ms -o slow.data
+  asyncprof demo --instrumented                per route: the service uses the library, too")]
 pub(crate) struct DemoCommand {
     /// Write just this file: a flame graph if it ends in .svg, else a profile
     #[arg(short, long, value_name = "FILE")]
@@ -39,12 +44,15 @@ pub(crate) struct DemoServiceCommand {
     /// How long orders keep coming
     #[arg(short, long, value_name = "TIME", value_parser = parse_duration, default_value = "4s")]
     duration: Duration,
-    /// Orders per second
+    /// Requests per second
     #[arg(long, value_name = "N", default_value_t = 30)]
     rate: u32,
     /// Make the upstream slower by this much
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     slow_upstream: Option<Duration>,
+    /// Let the service label requests with their routes and count them, for results by route
+    #[arg(long)]
+    instrumented: bool,
 }
 
 impl DemoCommand {
@@ -55,6 +63,9 @@ impl DemoCommand {
         command.push(format!("--rate={}", self.service.rate).into());
         if let Some(slow) = self.service.slow_upstream {
             command.push(format!("--slow-upstream={}ms", slow.as_millis()).into());
+        }
+        if self.service.instrumented {
+            command.push("--instrumented".into());
         }
         let shown = std::iter::once("asyncprof".into())
             .chain(
@@ -72,6 +83,7 @@ impl DemoCommand {
             keep_running: false,
             allow_unknown_tokio: false,
             rules: Rules::default(),
+            picture_by_label: self.service.instrumented.then(|| ROUTE.to_owned()),
             symbols: Vec::new(),
             debug_files: DebugFiles::default(),
             quiet: self.quiet,
@@ -86,6 +98,7 @@ impl DemoServiceCommand {
             duration: self.duration,
             rate_hz: self.rate,
             slow_upstream: self.slow_upstream.unwrap_or_default(),
+            is_instrumented: self.instrumented,
         };
         demo::main(args)
             .map_err(|error| anyhow!(error))

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write, stdout};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use asyncprof_core::diff::{
     Answer, Diff, DiffOptions, Exposure, Folded, compare, compare_folded, counts_work, objections,
 };
@@ -13,6 +13,7 @@ use clap::Args;
 use super::by::{ByArg, a_state};
 use super::diff_args::{FailOnArg, MatchArg, PerArg, SortArg, WidthArg, parse_percent};
 use super::diff_input::{Sides, load_sides};
+use super::labels::LabelArg;
 use super::rules::RulesArg;
 use super::symbols::SymbolsArg;
 use crate::record::write_picture;
@@ -32,6 +33,7 @@ Examples:
   asyncprof diff -o diff.svg before.data after.data  draw it, too
   asyncprof diff --by io before.data after.data      only the waits for input and output
   asyncprof diff --per load before.data after.data   one had more to do than the other
+  asyncprof diff --label route=/cart old.data new.data  only what has this label
   asyncprof diff --fail-on slower main.data pr.data  for CI: fails if anything got slower
   asyncprof diff before.folded after.folded          folded stacks of any profiler: shares only
   asyncprof diff --json a.data b.data | jq '.findings[] | [.verdict, .frame]'
@@ -60,6 +62,8 @@ pub(crate) struct DiffCommand {
     /// How functions of both sides are matched
     #[arg(long = "match", value_enum, value_name = "HOW", default_value_t = MatchArg::Names)]
     names: MatchArg,
+    #[command(flatten)]
+    label: LabelArg,
     #[command(flatten)]
     rules: RulesArg,
     #[command(flatten)]
@@ -135,15 +139,23 @@ impl DiffCommand {
         };
         match load_sides(base, new)? {
             Sides::Recordings(base, new) => {
-                let named = |side: Vec<(String, Profile)>| {
-                    let named = side.into_iter();
-                    let named = named.map(|(path, profile)| Ok((path, self.symbols.name(profile)?)));
-                    named.collect::<Result<Vec<_>>>()
+                let prepared = |side: Vec<(String, Profile)>| {
+                    let prepared = side
+                        .into_iter()
+                        .map(|(path, profile)| self.prepared(path, profile));
+                    prepared.collect::<Result<Vec<_>>>()
                 };
-                self.recordings(&named(base)?, &named(new)?)
+                self.recordings(&prepared(base)?, &prepared(new)?)
             }
             Sides::Folded(base, new) => self.folded(&base, &new),
         }
+    }
+
+    /// With names, and only what is to be compared.
+    fn prepared(&self, path: String, profile: Profile) -> Result<(String, Profile)> {
+        let mut profile = self.symbols.name(profile)?;
+        self.label.apply(&mut profile).with_context(|| path.clone())?;
+        Ok((path, profile))
     }
 
     fn recordings(&self, base: &[(String, Profile)], new: &[(String, Profile)]) -> Result<Compared> {
@@ -191,8 +203,10 @@ impl DiffCommand {
 
     fn folded(&self, base: &[(String, Folded)], new: &[(String, Folded)]) -> Result<Compared> {
         let is_for_shares = self.by == ByArg::Wall && matches!(self.per, None | Some(PerArg::Share));
-        if !is_for_shares || self.rules.is_given() {
-            bail!("--by, --per and --rules are for recordings of asyncprof: folded stacks have only shares");
+        if !is_for_shares || self.rules.is_given() || self.label.is_given() {
+            bail!(
+                "--by, --per, --label and --rules are for recordings of asyncprof: folded stacks have only shares"
+            );
         }
         let references = |files| <[(String, Folded)]>::iter(files).map(|file| &file.1).collect();
         let (base_files, new_files): (Vec<&Folded>, Vec<&Folded>) = (references(base), references(new));

@@ -22,6 +22,10 @@ fn parse(text: &str) -> Result<(String, String)> {
 }
 
 impl LabelArg {
+    pub(super) fn is_given(&self) -> bool {
+        !self.labels.is_empty()
+    }
+
     /// Leaves only what has these labels. Fails if nothing has.
     pub(super) fn apply(&self, profile: &mut Profile) -> Result<()> {
         for (key, value) in &self.labels {

@@ -91,6 +91,7 @@ impl RecordCommand {
             keep_running: self.keep_running,
             allow_unknown_tokio: self.allow_unknown_tokio,
             rules: self.rules.load()?,
+            picture_by_label: None,
             symbols: self.symbols.folders().to_vec(),
             debug_files: self.symbols.load()?,
             quiet: self.quiet,

@@ -1,5 +1,6 @@
 //! Where a recording goes: the profile and its picture, or just the one file that was asked for.
 
+use std::borrow::Cow;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,14 @@ pub(super) struct Said {
 pub(super) struct Outputs {
     pub(super) profile: Option<PathBuf>,
     pub(super) picture: Option<PathBuf>,
+}
+
+/// How the picture is drawn.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Look<'a> {
+    pub(super) rules: &'a Rules,
+    /// The stacks stand on the labels of this key.
+    pub(super) by_label: Option<&'a str>,
 }
 
 impl Outputs {
@@ -68,7 +77,7 @@ impl Outputs {
 
     /// Writes the files; what cannot be written where it was asked for goes to the folder for temporary files.
     /// Returns a sentence for each file written or not, and whether all that was recorded is in some file.
-    pub(super) fn write(&self, profile: &Profile, rules: &Rules) -> (Vec<Said>, bool) {
+    pub(super) fn write(&self, profile: &Profile, look: Look<'_>) -> (Vec<Said>, bool) {
         let mut said = Vec::new();
         let mut saved = true;
         let profile_written = self.profile.as_ref().map(|path| {
@@ -77,7 +86,7 @@ impl Outputs {
         });
         let picture_written = self.picture.as_ref().map(|path| {
             write_or_rescue(path, DEFAULT_PICTURE, "flame graph", &mut said, |path| {
-                draw(profile, rules, path)
+                draw(profile, look, path)
             })
         });
         if profile_written == Some(false) {
@@ -102,13 +111,17 @@ fn rescue_path(name: &str) -> PathBuf {
     std::env::temp_dir().join(format!("asyncprof-{}-{name}", std::process::id()))
 }
 
-fn draw(profile: &Profile, rules: &Rules, path: &Path) -> Result<()> {
+fn draw(profile: &Profile, look: Look<'_>, path: &Path) -> Result<()> {
+    let mut profile = Cow::Borrowed(profile);
+    if let Some(key) = look.by_label {
+        profile.to_mut().group_by_label(key);
+    }
     let mut svg = Vec::new();
     let options = FlamegraphOptions {
-        rules: rules.clone(),
+        rules: look.rules.clone(),
         ..FlamegraphOptions::default()
     };
-    flamegraph(profile, &options, &mut svg)?;
+    flamegraph(&profile, &options, &mut svg)?;
     write_picture(path, &svg)
 }
 

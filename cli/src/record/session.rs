@@ -17,7 +17,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::child::{End, Limit, Signals, start, supervise};
 use super::notes::notes;
-use super::outputs::Outputs;
+use super::outputs::{Look, Outputs};
 use super::{agent_file, target};
 use crate::render::{ReportOptions, nothing_recorded, report};
 
@@ -38,6 +38,8 @@ pub(crate) struct Request {
     pub(crate) allow_unknown_tokio: bool,
     /// For the picture and the report; the profile holds no kinds.
     pub(crate) rules: Rules,
+    /// The picture stands on the labels of this key.
+    pub(crate) picture_by_label: Option<String>,
     /// Folders with debug files, and what is in them.
     pub(crate) symbols: Vec<PathBuf>,
     pub(crate) debug_files: DebugFiles,
@@ -60,6 +62,10 @@ pub(super) fn record_until(request: &Request, signals: &Signals) -> Result<u8> {
         );
     }
     let outputs = Outputs::new(request.output.as_deref());
+    let look = Look {
+        rules: &request.rules,
+        by_label: request.picture_by_label.as_deref(),
+    };
     let say = |text: std::fmt::Arguments<'_>| {
         // Nobody listening is no reason to stop.
         let _ = writeln!(std::io::stderr(), "asyncprof: {text}");
@@ -141,7 +147,7 @@ pub(super) fn record_until(request: &Request, signals: &Signals) -> Result<u8> {
         debug_files: request.debug_files.clone(),
     };
     let profile = assemble(recorded, &region, circumstances);
-    let (said, saved) = outputs.write(&profile, &request.rules);
+    let (said, saved) = outputs.write(&profile, look);
     match nothing_recorded(&profile) {
         Some(why) => say(format_args!("{why}")),
         None if request.quiet => {}
