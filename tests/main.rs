@@ -29,6 +29,7 @@ mod series;
 mod signals;
 mod support;
 mod symbols;
+mod told;
 mod transparency;
 mod unrecordable;
 mod warnings;
