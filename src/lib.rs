@@ -18,6 +18,8 @@
 //! futures_executor::block_on(handle("/users/{id}").profiled("connection"));
 //! ```
 
+#![warn(missing_docs)]
+
 mod alone;
 mod blocking;
 mod error;

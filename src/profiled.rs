@@ -12,6 +12,14 @@ use crate::linked::agent;
 use crate::task::Task;
 
 /// Records futures as tasks of their own, on any executor.
+///
+/// ```
+/// use asyncprof::Profile;
+///
+/// // Given to the executor, whichever it is.
+/// let task = std::thread::spawn(|| futures_executor::block_on(async { "done" }.profiled("job")));
+/// assert_eq!(task.join().unwrap(), "done");
+/// ```
 pub trait Profile: Future + Sized {
     /// The same future, recorded as a task with this name: when it is polled, where it waits, what wakes it.
     ///
@@ -33,6 +41,17 @@ pub trait Profile: Future + Sized {
 impl<F: Future> Profile for F {}
 
 /// A future that is recorded as a task; see [`Profile::profiled`].
+///
+/// ```
+/// use asyncprof::{Profile, Profiled};
+///
+/// /// It can stand wherever a future can.
+/// struct Connection<F>(std::pin::Pin<Box<Profiled<F>>>);
+///
+/// # let connection =
+/// Connection(Box::pin(async {}.profiled("connection")));
+/// # futures_executor::block_on(connection.0);
+/// ```
 #[must_use = "futures do nothing unless polled"]
 pub struct Profiled<F> {
     future: F,
