@@ -33,6 +33,7 @@ pub trait Profile: Future + Sized {
     /// let answer = futures_executor::block_on(async { 42 }.profiled("answer"));
     /// assert_eq!(answer, 42);
     /// ```
+    #[inline]
     fn profiled(self, name: &str) -> Profiled<Self> {
         Profiled::new(self, Some(name))
     }
@@ -67,6 +68,7 @@ enum State {
 }
 
 impl<F: Future> Profiled<F> {
+    #[inline]
     pub(crate) fn new(future: F, name: Option<&str>) -> Profiled<F> {
         let state = match agent() {
             Some(agent) => State::Spawned(Task::spawned(agent, name)),
@@ -79,6 +81,7 @@ impl<F: Future> Profiled<F> {
 impl<F: Future> Future for Profiled<F> {
     type Output = F::Output;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         // SAFETY: the future is not moved out of here, nor is it dropped other than in its place; the rest may move.
         let (future, state) = unsafe {
@@ -108,6 +111,7 @@ impl<F: Future> Future for Profiled<F> {
 type Panic = Box<dyn Any + Send>;
 
 /// Polls the future as the task. A panic is caught on its way through the agent.
+#[inline(never)]
 fn poll_task<F: Future>(
     task: &Arc<Task>,
     mut future: Pin<&mut F>,
