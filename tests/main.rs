@@ -21,6 +21,7 @@ mod outputs;
 mod processes;
 mod profiles;
 mod programs;
+mod python;
 mod recordings;
 mod rules;
 mod runtimes;

@@ -81,3 +81,9 @@ pub const LEN: u64 = 16;
 pub const TEXT_STATE: u64 = 32;
 /// Of byte strings: the bytes.
 pub const BYTES: u64 = 32;
+
+/// The half word at this address, with a way to read words at multiples of eight.
+#[inline(always)]
+pub fn half_word(address: u64, read: impl FnOnce(u64) -> u64) -> u64 {
+    read(address & !7) >> ((address & 4) * 8) & 0xffff_ffff
+}

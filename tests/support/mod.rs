@@ -7,6 +7,7 @@ pub mod distribution;
 pub mod fixtures;
 pub mod invariants;
 pub mod observed;
+pub mod pythons;
 pub mod recording;
 pub mod run;
 pub mod terminal;

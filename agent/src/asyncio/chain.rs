@@ -4,7 +4,7 @@ use asyncprof_core::stack_table::MAX_FRAMES;
 
 use super::interpreter::Object;
 use super::layout::{FIRST, code_of, innermost, position_of};
-use super::memory::{type_of, word};
+use super::memory::{TYPE, type_of, word};
 use super::names::{Cache, Naming};
 use super::tap::Tap;
 use crate::recorder::Thread;
@@ -93,7 +93,7 @@ impl Tap {
         unsafe {
             match self.layout.in_coroutine.frame_of(object) {
                 0 => 0,
-                frame => naming.frame(names, frame),
+                frame => naming.frame(names, frame, |at| word(at)),
             }
         }
     }
@@ -112,7 +112,7 @@ impl Tap {
                 let code = if frame == 0 {
                     0
                 } else {
-                    code_of(&naming.layout.frame, frame)
+                    code_of(&naming.layout.frame, frame, |at| word(at))
                 };
                 if code != 0 && type_of(code) == api.PyCode_Type {
                     return names.whole(naming, code);
@@ -132,7 +132,8 @@ impl Tap {
             // SAFETY: the lock is held by this thread, so it has a state, which is its own.
             unsafe {
                 let thread_state = (self.api.PyThreadState_Get)();
-                self.naming(region).running(names, frames, thread_state, until)
+                let naming = self.naming(region);
+                naming.running(names, frames, thread_state, until, |at| word(at))
             }
         })
     }
@@ -142,43 +143,43 @@ impl Naming<'_> {
     /// The frame of a stack for an interpreter's frame; 0 if it is no function's.
     ///
     /// # Safety
-    /// A live frame, of this thread or of what is suspended, and the lock is held or this thread stands still.
-    unsafe fn frame(&self, names: &mut Cache, frame: u64) -> u64 {
+    /// A frame of this thread or of what is suspended, and the lock is held or this thread stands still. `read` reads
+    /// what is there, or 0.
+    #[inline(always)]
+    unsafe fn frame(&self, names: &mut Cache, frame: u64, read: impl Fn(u64) -> u64) -> u64 {
         let layout = &self.layout.frame;
-        // SAFETY: the caller's promise; what says to be code is looked at before it is taken for it.
-        unsafe {
-            let code = code_of(layout, frame);
-            if code == 0 || type_of(code) != self.layout.code_type {
-                return 0;
-            }
-            names.frame(self, code, position_of(layout, frame))
+        let code = code_of(layout, frame, &read);
+        if code == 0 || read(code + TYPE) != self.layout.code_type {
+            return 0;
         }
+        // SAFETY: the caller's promise, and it is a code object.
+        unsafe { names.frame(self, code, position_of(layout, frame, read)) }
     }
 
     /// The functions that this thread is in, leaf first, up to the frame `until`; returns how many.
     ///
     /// # Safety
     /// As for [`Naming::frame`]; the state is this thread's.
+    #[inline]
     pub(super) unsafe fn running(
         &self,
         names: &mut Cache,
         frames: &mut [u64; MAX_FRAMES],
         thread_state: u64,
         until: u64,
+        read: impl Fn(u64) -> u64,
     ) -> usize {
         let layout = &self.layout.frame;
         let mut len = 0;
-        // SAFETY: frames of this thread, which is in all of them; between them lie some that are no function's.
-        unsafe {
-            let mut frame = innermost(layout, thread_state);
-            for _ in 0..MAX_DEPTH {
-                if frame == 0 || frame == until || len == MAX_FRAMES {
-                    break;
-                }
-                frames[len] = self.frame(names, frame);
-                len += usize::from(frames[len] != 0);
-                frame = word(frame + layout.previous);
+        let mut frame = innermost(layout, thread_state, &read);
+        for _ in 0..MAX_DEPTH {
+            if frame == 0 || frame == until || len == MAX_FRAMES {
+                break;
             }
+            // SAFETY: frames of this thread, which is in all of them; between them lie some that are no function's.
+            frames[len] = unsafe { self.frame(names, frame, &read) };
+            len += usize::from(frames[len] != 0);
+            frame = read(frame + layout.previous);
         }
         len
     }

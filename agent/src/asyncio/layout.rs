@@ -7,7 +7,7 @@ use std::ffi::CStr;
 use std::sync::Mutex;
 
 use asyncprof_core::python::{
-    CodeLayout, FrameLayout, LEN, LineFormat, Position, StackLayout, TEXT_STATE, TextLayout,
+    CodeLayout, FrameLayout, LEN, LineFormat, Position, StackLayout, TEXT_STATE, TextLayout, half_word,
 };
 
 use super::interpreter::{Api, Interpreter, Object};
@@ -323,9 +323,10 @@ unsafe fn in_coroutines(api: &Api, probe: &Probe<'_>, found: &FoundFrames) -> Op
             let bytes = (api.PyLong_AsLong)(at) as u64;
             (api.Py_DecRef)(at);
             let frame = outer.frame_of(coroutine);
+            let read = |address| word(address);
             Some(
-                code_of(layout, frame) == code
-                    && layout.unit.bytes_at(code, position_of(layout, frame)) == bytes,
+                code_of(layout, frame, read) == code
+                    && layout.unit.bytes_at(code, position_of(layout, frame, read)) == bytes,
             )
         }
     };
@@ -348,43 +349,29 @@ impl InCoroutine {
     }
 }
 
-/// # Safety
-/// A live frame.
+/// A frame's code object, with a way to read words.
 #[inline(always)]
-pub(super) unsafe fn code_of(layout: &FrameLayout, frame: u64) -> Object {
-    // SAFETY: the caller's promise. From 3.14 on the low bits say who counts the reference.
-    unsafe { word(frame + layout.code) & !7 }
+pub(super) fn code_of(layout: &FrameLayout, frame: u64, read: impl Fn(u64) -> u64) -> Object {
+    // From 3.14 on the low bits say who counts the reference.
+    read(frame + layout.code) & !7
 }
 
 /// What [`Position::bytes_at`] makes sense of.
-///
-/// # Safety
-/// A live frame.
 #[inline(always)]
-pub(super) unsafe fn position_of(layout: &FrameLayout, frame: u64) -> u64 {
+pub(super) fn position_of(layout: &FrameLayout, frame: u64, read: impl Fn(u64) -> u64) -> u64 {
     match layout.unit {
-        // SAFETY: the caller's promise.
-        Position::Units(_) => u64::from(unsafe { half(frame + layout.position) }),
-        // SAFETY: as above.
-        Position::Pointer(_) => unsafe { word(frame + layout.position) },
+        Position::Units(_) => half_word(frame + layout.position, read),
+        Position::Pointer(_) => read(frame + layout.position),
     }
 }
 
-/// The innermost frame of a thread.
-///
-/// # Safety
-/// The state of this thread.
+/// The innermost frame of a thread; 0 if it has none.
 #[inline]
-pub(super) unsafe fn innermost(layout: &FrameLayout, thread_state: u64) -> u64 {
-    // SAFETY: the caller's promise.
-    unsafe {
-        match layout.innermost {
-            (at, None) => word(thread_state + at),
-            (at, Some(then)) => match word(thread_state + at) {
-                0 => 0,
-                place => word(place + then),
-            },
-        }
+pub(super) fn innermost(layout: &FrameLayout, thread_state: u64, read: impl Fn(u64) -> u64) -> u64 {
+    match (layout.innermost, read(thread_state + layout.innermost.0)) {
+        ((_, None), frame) => frame,
+        (_, 0) => 0,
+        ((_, Some(then)), place) => read(place + then),
     }
 }
 

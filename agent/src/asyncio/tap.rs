@@ -7,15 +7,16 @@ use asyncprof_core::event::Kind;
 use asyncprof_core::region::Region;
 use asyncprof_core::stack_table::MAX_FRAMES;
 
-use super::interpreter::{Api, Object};
+use super::interpreter::{Api, Object, Renamed};
 use super::layout::Layout;
-use super::memory::{FUNCTION_DEF, LIST_ITEMS, LIST_LEN, half, type_of, word};
+use super::memory::{FUNCTION_DEF, LIST_ITEMS, LIST_LEN, half, read, type_of, word};
 use super::names::{Cache, Naming, Texts};
 use crate::recorder::{self, Thread};
 
 #[derive(Debug)]
 pub(super) struct Tap {
     pub(super) api: &'static Api,
+    pub(super) renamed: &'static Renamed,
     pub(super) layout: Layout,
     /// Tasks' type derives from it.
     pub(super) future_type: Object,
@@ -194,8 +195,25 @@ pub(crate) unsafe fn sampled(
         texts: Texts::Ascii,
         ..tap.naming(region)
     };
-    // SAFETY: the caller's promise: this thread stands still in all of these functions.
-    unsafe { naming.running(names, frames, thread_state, until) }
+    // SAFETY: both only read the interpreter's own variables.
+    let (holds_lock, is_ending) = unsafe {
+        (
+            (tap.renamed.lock_holder)() == thread_state,
+            (tap.renamed.is_finalizing)() != 0,
+        )
+    };
+    // SAFETY: the caller's promise: this thread stands still in all of these functions. Who does not hold the lock may
+    // have its state and frames taken away by an interpreter that ends: then they are looked at with care.
+    unsafe {
+        if holds_lock {
+            naming.running(names, frames, thread_state, until, |at| word(at))
+        } else if is_ending {
+            0
+        } else {
+            let read = |at| read::<1>(at).map_or(0, |[word]| word);
+            naming.running(names, frames, thread_state, until, read)
+        }
+    }
 }
 
 /// The calling thread, in a process that may have to join first.

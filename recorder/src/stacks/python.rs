@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use asyncprof_core::named_frame::NamedFrame;
-use asyncprof_core::python::{BYTES, CodeLayout, LEN, Position, StackLayout, TEXT_STATE, TYPE, TextLayout};
+use asyncprof_core::python::{
+    BYTES, CodeLayout, LEN, Position, StackLayout, TEXT_STATE, TYPE, TextLayout, half_word,
+};
 use asyncprof_core::stack_table::{MAX_FRAMES, StackTable};
 
 use super::memory::{read, words};
@@ -52,9 +54,7 @@ impl PythonStacks {
             let layout = &self.layout.frame;
             let code = field(layout.code) & !7;
             let position = match layout.unit {
-                Position::Units(_) => {
-                    field(layout.position & !7) >> ((layout.position & 4) * 8) & 0xffff_ffff
-                }
+                Position::Units(_) => half_word(layout.position, field),
                 Position::Pointer(_) => field(layout.position),
             };
             frame = field(layout.previous);
@@ -87,7 +87,7 @@ impl PythonStacks {
             return None;
         }
         let (file, name) = (word(file)?, word(qualified_name.unwrap_or(name))?);
-        let first_line = (word(first_line & !7)? >> ((first_line & 4) * 8)) as u32;
+        let first_line = half_word(first_line, |at| word(at).unwrap_or(0)) as u32;
         let identity = file ^ name.rotate_left(24) ^ u64::from(first_line).rotate_left(48);
         if let Some(&known) = self.known.get(&(code, position, identity)) {
             return Some(known);
