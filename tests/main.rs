@@ -30,6 +30,7 @@ mod series;
 mod signals;
 mod support;
 mod symbols;
+mod told;
 mod transparency;
 mod unrecordable;
 mod warnings;

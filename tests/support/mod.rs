@@ -1,6 +1,7 @@
 //! What the tests share: building fixtures, running the command, reading what it wrote.
 
 pub mod accuracy;
+pub mod alone;
 pub mod comparison;
 pub mod distribution;
 pub mod fixtures;
