@@ -4,6 +4,8 @@
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use tokio::runtime::Builder;
+use tokio::task::JoinHandle;
 
 #[cfg_attr(feature = "dial9", path = "peer/dial9.rs")]
 #[cfg_attr(feature = "console", path = "peer/console.rs")]
@@ -14,9 +16,23 @@ use serde::{Deserialize, Serialize};
 )]
 mod peer;
 
-pub use peer::spawn;
+const WORKERS: usize = 2;
 
-pub const WORKERS: usize = 2;
+/// All tasks of a load are spawned by this.
+pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    #[cfg(feature = "metrics")]
+    let future = peer::MONITOR.instrument(future);
+    tokio::spawn(future)
+}
+
+fn runtime() -> Builder {
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(WORKERS).enable_all();
+    builder
+}
 
 /// What a load has done.
 #[derive(Debug, Default)]

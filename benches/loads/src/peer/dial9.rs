@@ -4,20 +4,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::{Done, Recorded, runtime};
 use dial9::{Dial9HandleTokioExt, DiskBuffer, TokioAttachOptions};
-use tokio::task::JoinHandle;
-
-use crate::{Done, Recorded, WORKERS};
 
 /// Nothing is thrown away.
 const MOST_BYTES: u64 = 8 << 30;
-
-pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
-where
-    F: Future<Output: Send> + Send + 'static,
-{
-    tokio::spawn(future)
-}
 
 pub(crate) fn run(
     load: impl Future<Output = (Done, Duration, Duration)>,
@@ -29,12 +20,10 @@ pub(crate) fn run(
         .build()
         .expect("the folder can be written to");
     let recorder = dial9::recorder(buffer).build();
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    builder.worker_threads(WORKERS).enable_all();
     let options = TokioAttachOptions::builder().task_tracking_enabled(true).build();
     let runtime = recorder
         .handle()
-        .attach_tokio_runtime(builder, options)
+        .attach_tokio_runtime(runtime(), options)
         .expect("a runtime");
     let (done, wall, cpu) = dial9::block_on(&runtime, load);
     drop(runtime);

@@ -3,28 +3,16 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
 use tokio_metrics::TaskMonitor;
 
-use crate::{Done, Recorded, WORKERS};
+use crate::{Done, Recorded, runtime};
 
-static MONITOR: LazyLock<TaskMonitor> = LazyLock::new(TaskMonitor::new);
-
-pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
-where
-    F: Future<Output: Send> + Send + 'static,
-{
-    tokio::spawn(MONITOR.instrument(future))
-}
+pub(crate) static MONITOR: LazyLock<TaskMonitor> = LazyLock::new(TaskMonitor::new);
 
 pub(crate) fn run(
     load: impl Future<Output = (Done, Duration, Duration)>,
 ) -> (Done, Duration, Duration, Recorded) {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKERS)
-        .enable_all()
-        .build()
-        .expect("a runtime");
+    let runtime = runtime().build().expect("a runtime");
     runtime.spawn(async {
         for interval in MONITOR.intervals() {
             std::hint::black_box(interval);
