@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{Done, Recorded, runtime};
 
 pub(crate) fn run(
-    load: impl Future<Output = (Done, Duration, Duration)>,
+    load: impl Future<Output = (Done, Duration, Duration)> + Send + 'static,
 ) -> (Done, Duration, Duration, Recorded) {
     let path = std::env::var_os("TOKIO_CONSOLE_RECORD_PATH").expect("TOKIO_CONSOLE_RECORD_PATH names a file");
     console_subscriber::init();

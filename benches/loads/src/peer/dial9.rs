@@ -11,7 +11,7 @@ use dial9::{Dial9HandleTokioExt, DiskBuffer, TokioAttachOptions};
 const MOST_BYTES: u64 = 8 << 30;
 
 pub(crate) fn run(
-    load: impl Future<Output = (Done, Duration, Duration)>,
+    load: impl Future<Output = (Done, Duration, Duration)> + Send + 'static,
 ) -> (Done, Duration, Duration, Recorded) {
     let folder = PathBuf::from(std::env::var_os("DIAL9_TRACE_DIR").expect("DIAL9_TRACE_DIR names a folder"));
     let buffer = DiskBuffer::builder()

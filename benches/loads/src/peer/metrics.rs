@@ -10,7 +10,7 @@ use crate::{Done, Recorded, runtime};
 pub(crate) static MONITOR: LazyLock<TaskMonitor> = LazyLock::new(TaskMonitor::new);
 
 pub(crate) fn run(
-    load: impl Future<Output = (Done, Duration, Duration)>,
+    load: impl Future<Output = (Done, Duration, Duration)> + Send + 'static,
 ) -> (Done, Duration, Duration, Recorded) {
     let runtime = runtime().build().expect("a runtime");
     runtime.spawn(async {
