@@ -26,6 +26,10 @@ compatibility:
 bench:
     cargo run --release --manifest-path benches/Cargo.toml --package runner -- --output benches/RESULTS.md
 
+# what the library's calls cost while nobody records, in instructions; needs valgrind
+bench-off:
+    benches/off/run.sh
+
 # the lock-free parts, every interleaving
 loom:
     RUSTFLAGS="--cfg loom" cargo test -p asyncprof-core --release --lib --target-dir target/loom loom

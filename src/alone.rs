@@ -65,9 +65,11 @@ fn set_current(current: Option<(u32, Sender<Request>)>) {
 
 pub(crate) fn snapshot() -> Result<Snapshot, Error> {
     let current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let (_, requests) = current
-        .filter(|(process, _)| *process == std::process::id())
-        .ok_or(Error::NotRecording)?;
+    let requests = match current {
+        Some((process, requests)) if process == std::process::id() => requests,
+        None if linked::agent().is_some() => return Err(Error::RecordedByCommand),
+        _ => return Err(Error::NotRecording),
+    };
     let (to, reply) = channel();
     requests
         .send(Request::Snapshot(to))
@@ -160,6 +162,7 @@ impl Alone {
             return Ok(None);
         }
         set_current(None);
+        linked::use_none();
         drop(self.handler);
         let (to, reply) = channel();
         let _ = self.requests.send(Request::Finish(to));
@@ -206,8 +209,8 @@ fn obstacle(tap: &Tap) -> Option<String> {
 fn notes(obstacle: Option<&str>) -> Vec<String> {
     let obstacle = obstacle.map(|why| format!("tokio's tasks are not seen: {why}"));
     let is_static = asyncprof_agent::is_static_program().then(|| {
-        "the program is statically linked: a task begins at its first poll, a panic counts as a result, and running \
-         time is not split"
+        "the program is statically linked: a task begins at its first poll, without its parent's labels, a panic \
+         counts as a result, and running time is not split"
             .to_owned()
     });
     obstacle.into_iter().chain(is_static).collect()

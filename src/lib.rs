@@ -1,9 +1,11 @@
-//! What a program links to be profiled from inside: [labels](label), [units of work](work) and
-//! [tasks of any executor](Profile).
+//! What a program links to be profiled from inside: [recordings of itself](start), [labels](label()),
+//! [units of work](work()) and [tasks of any executor](Profile).
 //!
 //! The tool is the `asyncprof` command (package `asyncprof-cli`), which records ordinary programs without any of this.
-//! What only a program's author knows is told with this crate. While nobody records, each call costs a load and
-//! a branch.
+//! What only a program's author knows is told with this crate.
+//!
+//! While nobody records, because nobody has called [`start`] or `ASYNCPROF` is `off` in the environment, each call costs a
+//! load and a branch: [`work`] 4 instructions, [`label`](label()) 11, a [`profiled`](Profile::profiled) future 18 in all.
 //!
 //! ```
 //! use asyncprof::Profile;
@@ -17,6 +19,8 @@
 //! // `block_on` of any executor.
 //! futures_executor::block_on(handle("/users/{id}").profiled("connection"));
 //! ```
+
+#![warn(missing_docs)]
 
 mod alone;
 mod blocking;

@@ -12,6 +12,14 @@ use crate::linked::agent;
 use crate::task::Task;
 
 /// Records futures as tasks of their own, on any executor.
+///
+/// ```
+/// use asyncprof::Profile;
+///
+/// // Given to the executor, whichever it is.
+/// let task = std::thread::spawn(|| futures_executor::block_on(async { "done" }.profiled("job")));
+/// assert_eq!(task.join().unwrap(), "done");
+/// ```
 pub trait Profile: Future + Sized {
     /// The same future, recorded as a task with this name: when it is polled, where it waits, what wakes it.
     ///
@@ -25,6 +33,7 @@ pub trait Profile: Future + Sized {
     /// let answer = futures_executor::block_on(async { 42 }.profiled("answer"));
     /// assert_eq!(answer, 42);
     /// ```
+    #[inline]
     fn profiled(self, name: &str) -> Profiled<Self> {
         Profiled::new(self, Some(name))
     }
@@ -33,6 +42,17 @@ pub trait Profile: Future + Sized {
 impl<F: Future> Profile for F {}
 
 /// A future that is recorded as a task; see [`Profile::profiled`].
+///
+/// ```
+/// use asyncprof::{Profile, Profiled};
+///
+/// /// It can stand wherever a future can.
+/// struct Connection<F>(std::pin::Pin<Box<Profiled<F>>>);
+///
+/// # let connection =
+/// Connection(Box::pin(async {}.profiled("connection")));
+/// # futures_executor::block_on(connection.0);
+/// ```
 #[must_use = "futures do nothing unless polled"]
 pub struct Profiled<F> {
     future: F,
@@ -48,6 +68,7 @@ enum State {
 }
 
 impl<F: Future> Profiled<F> {
+    #[inline]
     pub(crate) fn new(future: F, name: Option<&str>) -> Profiled<F> {
         let state = match agent() {
             Some(agent) => State::Spawned(Task::spawned(agent, name)),
@@ -60,6 +81,7 @@ impl<F: Future> Profiled<F> {
 impl<F: Future> Future for Profiled<F> {
     type Output = F::Output;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         // SAFETY: the future is not moved out of here, nor is it dropped other than in its place; the rest may move.
         let (future, state) = unsafe {
@@ -89,6 +111,7 @@ impl<F: Future> Future for Profiled<F> {
 type Panic = Box<dyn Any + Send>;
 
 /// Polls the future as the task. A panic is caught on its way through the agent.
+#[inline(never)]
 fn poll_task<F: Future>(
     task: &Arc<Task>,
     mut future: Pin<&mut F>,

@@ -24,7 +24,8 @@ const SWITCH_VARIABLE: &str = "ASYNCPROF";
 /// is written to `asyncprof.data` when the guard is dropped, and, without ending the recording, whenever the process
 /// gets `SIGUSR2`. Read it with `asyncprof report` and `asyncprof flamegraph`.
 ///
-/// With `ASYNCPROF=off` in the environment, or without the feature `record`, nothing happens at all.
+/// With `ASYNCPROF=off` in the environment nothing is started; the library's other calls then cost what they cost in a
+/// program that never starts a recording.
 ///
 /// ```no_run
 /// fn main() -> Result<(), asyncprof::Error> {

@@ -37,6 +37,19 @@ pub fn snapshot() -> Result<Snapshot, Error> {
 }
 
 /// The tasks that live at one moment; its text is for people.
+///
+/// ```
+/// # let folder = std::env::temp_dir().join(format!("asyncprof-doc-tree-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder).unwrap();
+/// # let _profiler = asyncprof::builder().output(folder.join("a.data")).start()?;
+/// let snapshot = asyncprof::snapshot()?;
+/// for group in &snapshot.groups {
+///     println!("{} of {}, all told {}", group.tasks.len(), group.name, snapshot.alive);
+/// }
+/// # drop(_profiler);
+/// # std::fs::remove_dir_all(&folder).unwrap();
+/// # Ok::<(), asyncprof::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Snapshot {
@@ -47,6 +60,12 @@ pub struct Snapshot {
 }
 
 /// Tasks of one name that were spawned at one place.
+///
+/// ```
+/// fn count(group: &asyncprof::LiveGroup) -> usize {
+///     group.tasks.len() + group.spawned.iter().map(count).sum::<usize>()
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LiveGroup {
@@ -59,6 +78,15 @@ pub struct LiveGroup {
 }
 
 /// A task that lives.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// /// Has it done nothing for a minute?
+/// fn is_stuck(task: &asyncprof::LiveTask) -> bool {
+///     task.age > Duration::from_secs(60)
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LiveTask {
@@ -73,6 +101,15 @@ pub struct LiveTask {
 }
 
 /// What a task is doing.
+///
+/// ```
+/// use asyncprof::TaskState;
+///
+/// fn waits_for_a_lock(state: TaskState) -> bool {
+///     matches!(state, TaskState::Waiting { kind: "lock", .. })
+/// }
+/// # assert!(!waits_for_a_lock(TaskState::Running));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TaskState {
@@ -91,6 +128,12 @@ pub enum TaskState {
 }
 
 /// A function of an await stack.
+///
+/// ```
+/// fn innermost(task: &asyncprof::LiveTask) -> Option<&str> {
+///     task.await_stack.last().map(|frame| frame.function.as_str())
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LiveFrame {

@@ -35,6 +35,16 @@ pub const ROUTE: &str = "route";
 ///
 /// What a server does for a connection between requests, and the sending of a body after the answer's head, is not
 /// labelled. A request whose future is dropped before it is answered does not count as work.
+///
+/// ```
+/// use asyncprof::tower::WorkLayer;
+/// use tower_layer::Layer;
+/// # #[derive(Clone)]
+/// # struct Echo;
+/// # struct Request { path: String }
+///
+/// let echo = WorkLayer::new(|request: &Request| Some(request.path.clone())).layer(Echo);
+/// ```
 #[derive(Clone, Debug)]
 pub struct WorkLayer<R> {
     route: R,
@@ -43,6 +53,11 @@ pub struct WorkLayer<R> {
 impl<R> WorkLayer<R> {
     /// `route` tells a request's route, such as `/users/{id}`, if it is to be labelled. It is only called while
     /// somebody records.
+    ///
+    /// ```
+    /// // One kind of job: all have the same label.
+    /// let layer = asyncprof::tower::WorkLayer::new(|_: &Vec<u8>| Some("job"));
+    /// ```
     pub fn new(route: R) -> WorkLayer<R> {
         WorkLayer { route }
     }
@@ -59,7 +74,36 @@ impl<R: Clone, S> Layer<S> for WorkLayer<R> {
     }
 }
 
-/// The service that [`WorkLayer`] makes.
+/// The service that [`WorkLayer`] makes: as the one inside, for requests whose route can be told.
+///
+/// ```
+/// use std::convert::Infallible;
+/// use std::future::{Ready, ready};
+/// use std::task::{Context, Poll};
+///
+/// use asyncprof::tower::{WorkLayer, WorkService};
+/// use tower_layer::Layer;
+/// use tower_service::Service;
+///
+/// struct Length;
+///
+/// impl Service<String> for Length {
+///     type Response = usize;
+///     type Error = Infallible;
+///     type Future = Ready<Result<usize, Infallible>>;
+///
+///     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+///         Poll::Ready(Ok(()))
+///     }
+///
+///     fn call(&mut self, request: String) -> Self::Future {
+///         ready(Ok(request.len()))
+///     }
+/// }
+///
+/// let mut service: WorkService<_, Length> = WorkLayer::new(|_: &String| Some("length")).layer(Length);
+/// assert_eq!(futures_executor::block_on(service.call("four".into())), Ok(4));
+/// ```
 #[derive(Clone, Debug)]
 pub struct WorkService<R, S> {
     route: R,
@@ -92,7 +136,21 @@ where
     }
 }
 
-/// The answer to a request, to come.
+/// The answer to a request, to come: what a [`WorkService`] returns.
+///
+/// ```
+/// use asyncprof::tower::{WorkFuture, WorkService};
+/// use tower_service::Service;
+///
+/// fn ask<R, S, T>(service: &mut WorkService<R, S>, request: String) -> WorkFuture<S::Future>
+/// where
+///     S: Service<String>,
+///     R: Fn(&String) -> Option<T>,
+///     T: AsRef<str>,
+/// {
+///     service.call(request)
+/// }
+/// ```
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
 pub struct WorkFuture<F> {

@@ -24,12 +24,31 @@ const SPAN: &str = "span";
 /// that is left while its future is suspended (`Instrument`) goes on labelling its task.
 ///
 /// A change of a label begins a new piece of work: where work is counted too, count it in the span that is the request.
+///
+/// ```
+/// use tracing_subscriber::prelude::*;
+///
+/// # let _guard =
+/// tracing_subscriber::registry().with(asyncprof::tracing::SpanLabels::new())
+/// #   .set_default(); /*
+///     .init();
+/// # */
+/// tracing::info_span!("order").in_scope(|| {
+///     // labelled `span = order`
+/// });
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct SpanLabels;
 
 impl SpanLabels {
     /// A layer for any subscriber that is a registry of spans.
+    ///
+    /// ```
+    /// use tracing_subscriber::prelude::*;
+    ///
+    /// let labelled = tracing_subscriber::registry().with(asyncprof::tracing::SpanLabels::new());
+    /// ```
     pub fn new() -> SpanLabels {
         SpanLabels
     }

@@ -1,61 +1,19 @@
 //! Programs that link the library: they record themselves, alone and under the command.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
 use asyncprof_core::profile::{Profile, Row, StackId, State};
 
+use crate::support::alone::{Alone, load};
 use crate::support::fixtures::{fixture, static_fixture, strip_all};
 use crate::support::invariants::{self, Quality};
 use crate::support::recording::Folder;
-use crate::support::run::{Ran, record, run, text};
+use crate::support::run::{record, text};
 use crate::support::truth;
 
-fn program() -> PathBuf {
+pub fn program() -> PathBuf {
     fixture("linked", "release", "linked")
-}
-
-/// A run in a folder of its own, in which it writes `a.data`.
-struct Alone {
-    ran: Ran,
-    folder: Folder,
-}
-
-impl Alone {
-    fn new(program: &Path, mode: &str) -> Alone {
-        Alone::with(program, mode, &[])
-    }
-
-    fn with(program: &Path, mode: &str, environment: &[(&str, &str)]) -> Alone {
-        let folder = Folder::new();
-        let mut command = Command::new(program);
-        command.arg(mode).arg(folder.path().join("a.data"));
-        command.env("WAITS_TRUTH", folder.path().join("truth"));
-        command.env_remove("RUST_BACKTRACE");
-        command.envs(environment.iter().copied());
-        Alone {
-            ran: run(&mut command),
-            folder,
-        }
-    }
-
-    fn profile(&self) -> Profile {
-        load(&self.folder.path().join("a.data"), &self.ran)
-    }
-
-    /// The run as it should be, and its profile.
-    fn good(&self, stdout: &str) -> Profile {
-        assert_eq!(
-            (self.ran.code, self.ran.stdout.as_str(), self.ran.stderr.as_str()),
-            (0, stdout, "")
-        );
-        self.profile()
-    }
-}
-
-fn load(path: &Path, ran: &Ran) -> Profile {
-    Profile::load(path).unwrap_or_else(|error| panic!("{error}\n{}{}", ran.stdout, ran.stderr))
 }
 
 const WRITTEN: &str = "obstacle: None\nwritten: true\n";

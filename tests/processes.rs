@@ -89,7 +89,11 @@ fn many_programs_without_tokio_make_one_sentence() {
     );
     assert_eq!((ran.code, ran.stdout.as_str()), (0, ""));
     assert_eq!(ran.stderr.lines().count(), 3, "{}", ran.stderr);
-    assert!(ran.said()[0].contains("no tokio was found in "), "{}", ran.stderr);
+    assert!(
+        ran.said()[0].contains("neither tokio nor asyncio was found in "),
+        "{}",
+        ran.stderr
+    );
     assert!(ran.said()[0].contains("/true"), "{}", ran.stderr);
     assert!(recorded_programs(&report(&folder)).is_empty());
 }

@@ -72,8 +72,8 @@ fn a_program_without_tokio() {
         &program,
         &[],
         &[
-            "no tokio was found in ",
-            "record a program that is built with tokio",
+            "neither tokio nor asyncio was found in ",
+            "record a program that is built with tokio, or a Python program that imports asyncio",
         ],
     );
 }
@@ -94,11 +94,7 @@ fn a_tokio_outside_the_table() {
 #[test]
 fn a_program_that_exits_at_once() {
     let program = fixture("waits", "release", "exits");
-    assert_unobserved(
-        &program,
-        &["at-once"],
-        &["polled no tokio task while it was recorded"],
-    );
+    assert_unobserved(&program, &["at-once"], &["polled no task while it was recorded"]);
 }
 
 #[test]

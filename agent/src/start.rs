@@ -22,7 +22,7 @@ pub fn join_named() -> Option<Tap> {
 /// no room for it.
 ///
 /// Other threads may run, of a runtime, too: its tables are replaced word by word, each of which makes sense
-/// beside the others' old values ([`tokio::attach`]).
+/// beside the others' old values (`tokio::attach`).
 pub fn join(region: Arc<Region>) -> Option<Tap> {
     guarded(|| match recorder::is_installed() {
         true => None,

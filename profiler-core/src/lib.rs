@@ -8,7 +8,7 @@
 pub mod aggregate;
 #[cfg(not(loom))]
 pub mod clock;
-#[cfg(not(loom))]
+#[cfg(all(feature = "diff", not(loom)))]
 pub mod diff;
 pub mod event;
 #[cfg(all(test, loom))]

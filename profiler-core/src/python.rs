@@ -1,6 +1,7 @@
 //! Where the fields of CPython's objects are, as the agent has found out: what it needs to read stacks itself, and what
 //! a reader of the process's memory needs to read those of threads that stand still.
 
+use crate::stack_table::MAX_FRAMES;
 use serde::{Deserialize, Serialize};
 
 /// All that is needed to read the stack of a thread.
@@ -22,6 +23,60 @@ pub struct FrameLayout {
     pub unit: Position,
     /// In a thread's state: the innermost frame, or a pointer to what has it at the second offset.
     pub innermost: (u64, Option<u64>),
+}
+
+/// Frames followed at most, those of no function included: half made ones may go round in circles.
+const MAX_DEPTH: usize = 2 * MAX_FRAMES;
+/// Words of a frame, or of a code object, that hold all fields.
+pub const FIELD_WORDS: usize = 32;
+
+impl FrameLayout {
+    /// Calls `each` with code object and position of a thread's frames, from the innermost one outwards up to `until`, as
+    /// long as it says so. `read` fills a buffer from an address, or says that it cannot. False if the way did not lead to
+    /// `until`, as when a frame is half made: then what was met is not to be trusted.
+    #[inline(always)]
+    pub fn walk(
+        &self,
+        thread_state: u64,
+        until: u64,
+        read: impl Fn(u64, &mut [u64]) -> bool,
+        mut each: impl FnMut(u64, u64) -> bool,
+    ) -> bool {
+        let word = |address: u64| {
+            let mut word = [0];
+            read(address, &mut word);
+            word[0]
+        };
+        let (at, then) = self.innermost;
+        let mut frame = word(thread_state.wrapping_add(at));
+        if let (Some(then), true) = (then, frame != 0) {
+            frame = word(frame.wrapping_add(then));
+        }
+        let mut words = [0; FIELD_WORDS];
+        let len = (self.code.max(self.previous).max(self.position) / 8 + 1) as usize;
+        let Some(words) = words.get_mut(..len) else {
+            return false;
+        };
+        for _ in 0..MAX_DEPTH {
+            if frame == until {
+                return true;
+            }
+            if frame == 0 || !read(frame, words) {
+                return false;
+            }
+            let field = |at: u64| words[at as usize / 8];
+            let position = match self.unit {
+                Position::Units(_) => half_word(self.position, field),
+                Position::Pointer(_) => field(self.position),
+            };
+            // From 3.14 on the low bits say who counts the reference.
+            if !each(field(self.code) & !7, position) {
+                return true;
+            }
+            frame = field(self.previous);
+        }
+        false
+    }
 }
 
 /// How a frame says where it is in its code.
@@ -55,6 +110,21 @@ pub struct CodeLayout {
     pub line_format: LineFormat,
 }
 
+impl CodeLayout {
+    /// What tells a code object from another one in the same memory: those that follow each other there hardly have the
+    /// same name object, file object and line.
+    #[inline(always)]
+    pub fn identity(&self, field: impl Fn(u64) -> u64) -> u64 {
+        let first_line = half_word(self.first_line, &field);
+        field(self.file) ^ field(self.name).rotate_left(24) ^ first_line.rotate_left(48)
+    }
+
+    /// Words of a code object that hold its identity, and its type.
+    pub fn identity_words(&self) -> usize {
+        ((self.file.max(self.name).max(self.first_line) / 8 + 1) as usize).min(FIELD_WORDS)
+    }
+}
+
 /// How a code object says which line its bytes are of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LineFormat {
@@ -81,3 +151,9 @@ pub const LEN: u64 = 16;
 pub const TEXT_STATE: u64 = 32;
 /// Of byte strings: the bytes.
 pub const BYTES: u64 = 32;
+
+/// The half word at this address, with a way to read words at multiples of eight.
+#[inline(always)]
+pub fn half_word(address: u64, read: impl FnOnce(u64) -> u64) -> u64 {
+    read(address & !7) >> ((address & 4) * 8) & 0xffff_ffff
+}

@@ -458,7 +458,7 @@ impl<'a> Assembler<'a> {
     fn note_debug_info(&mut self, path: &str, debug_info: &DebugInfo) {
         let is_program = self.recorded.processes.iter().any(|info| info.executable == path);
         let note = match debug_info {
-            DebugInfo::Damaged(error) => format!("{path}: its debug information is damaged: {error}"),
+            DebugInfo::Damaged(error) => format!("{path}: its debug information cannot be read: {error}"),
             DebugInfo::Absent if is_program => format!(
                 "{path} has no line tables: functions that the compiler has inlined, and lines, are not shown; \
                  build it with `debug = 1` in its profile to see them"

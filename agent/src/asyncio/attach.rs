@@ -252,6 +252,7 @@ fn slots(interpreter: &'static Interpreter, probe: &Probe<'_>, layout: layout::L
         }
         tap::set(Tap {
             api,
+            renamed: &interpreter.renamed,
             originals: Originals {
                 step: word(places[0]),
                 wakeup: word(places[1]),

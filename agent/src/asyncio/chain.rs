@@ -1,10 +1,11 @@
 //! Await stacks: from a task's coroutine, await by await, to the leaf it is suspended at.
 
+use asyncprof_core::python::FIELD_WORDS;
 use asyncprof_core::stack_table::MAX_FRAMES;
 
 use super::interpreter::Object;
-use super::layout::{FIRST, code_of, innermost, position_of};
-use super::memory::{type_of, word};
+use super::layout::{FIRST, code_of, position_of};
+use super::memory::{TYPE, read_into, type_of, word};
 use super::names::{Cache, Naming};
 use super::tap::Tap;
 use crate::recorder::Thread;
@@ -132,17 +133,19 @@ impl Tap {
             // SAFETY: the lock is held by this thread, so it has a state, which is its own.
             unsafe {
                 let thread_state = (self.api.PyThreadState_Get)();
-                self.naming(region).running(names, frames, thread_state, until)
+                let naming = self.naming(region);
+                naming.running(names, frames, thread_state, until)
             }
         })
     }
 }
 
 impl Naming<'_> {
-    /// The frame of a stack for an interpreter's frame; 0 if it is no function's.
+    /// The frame of a stack for the frame of what is suspended; 0 if it is no function's.
     ///
     /// # Safety
-    /// A live frame, of this thread or of what is suspended, and the lock is held or this thread stands still.
+    /// Such a frame, and the lock is held.
+    #[inline(always)]
     unsafe fn frame(&self, names: &mut Cache, frame: u64) -> u64 {
         let layout = &self.layout.frame;
         // SAFETY: the caller's promise; what says to be code is looked at before it is taken for it.
@@ -158,28 +161,65 @@ impl Naming<'_> {
     /// The functions that this thread is in, leaf first, up to the frame `until`; returns how many.
     ///
     /// # Safety
-    /// As for [`Naming::frame`]; the state is this thread's.
-    pub(super) unsafe fn running(
+    /// The state is this thread's, and the lock is held.
+    unsafe fn running(
         &self,
         names: &mut Cache,
         frames: &mut [u64; MAX_FRAMES],
         thread_state: u64,
         until: u64,
     ) -> usize {
-        let layout = &self.layout.frame;
         let mut len = 0;
-        // SAFETY: frames of this thread, which is in all of them; between them lie some that are no function's.
-        unsafe {
-            let mut frame = innermost(layout, thread_state);
-            for _ in 0..MAX_DEPTH {
-                if frame == 0 || frame == until || len == MAX_FRAMES {
-                    break;
-                }
-                frames[len] = self.frame(names, frame);
-                len += usize::from(frames[len] != 0);
-                frame = word(frame + layout.previous);
+        let read = |address: u64, words: &mut [u64]| {
+            for (at, word) in words.iter_mut().enumerate() {
+                // SAFETY: between two instructions of the interpreter's, a thread's frames are whole.
+                *word = unsafe { super::memory::word(address + at as u64 * 8) };
             }
-        }
+            true
+        };
+        self.layout
+            .frame
+            .walk(thread_state, until, read, |code, position| {
+                // SAFETY: as above; between functions' frames lie some that are none's.
+                unsafe {
+                    if code != 0 && type_of(code) == self.layout.code_type {
+                        frames[len] = names.frame(self, code, position);
+                        len += usize::from(frames[len] != 0);
+                    }
+                }
+                len < MAX_FRAMES
+            });
         len
+    }
+
+    /// As [`Naming::running`], from a signal's handler: frames may be half made, so nothing is taken for what it should
+    /// be before the system has read it for us.
+    ///
+    /// # Safety
+    /// The thread stands still, and code objects that its frames name live.
+    pub(super) unsafe fn interrupted(
+        &self,
+        names: &mut Cache,
+        frames: &mut [u64; MAX_FRAMES],
+        thread_state: u64,
+        until: u64,
+    ) -> usize {
+        let code_layout = &self.layout.code;
+        let mut len = 0;
+        let is_whole = self
+            .layout
+            .frame
+            .walk(thread_state, until, read_into, |code, position| {
+                let mut words = [0; FIELD_WORDS];
+                let words = &mut words[..code_layout.identity_words()];
+                if read_into(code, words) && words[TYPE as usize / 8] == self.layout.code_type {
+                    let identity = code_layout.identity(|at| words[at as usize / 8]);
+                    // SAFETY: the caller's promise; it is a code object.
+                    frames[len] = unsafe { names.known_as(self, code, position, identity) };
+                    len += usize::from(frames[len] != 0);
+                }
+                len < MAX_FRAMES
+            });
+        if is_whole { len } else { 0 }
     }
 }

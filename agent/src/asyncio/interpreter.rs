@@ -112,8 +112,35 @@ pub(super) struct Interpreter {
     pub(super) version: String,
     /// Of 3.12.1: 12.
     pub(super) minor: u32,
-    /// The current interpreter's state, under its name of 3.8 or the later one.
-    pub(super) current: unsafe extern "C" fn() -> u64,
+    /// Functions that other versions have under other names.
+    pub(super) renamed: Renamed,
+}
+
+#[derive(Debug)]
+pub(super) struct Renamed {
+    /// The current interpreter's state.
+    pub(super) interpreter: unsafe extern "C" fn() -> u64,
+    /// The state of the thread that holds the lock; of which one, may be asked without it.
+    pub(super) lock_holder: unsafe extern "C" fn() -> u64,
+    /// Whether the interpreter ends.
+    pub(super) is_finalizing: unsafe extern "C" fn() -> c_int,
+}
+
+impl Renamed {
+    fn load() -> Result<Renamed, String> {
+        let either = |name: &str, other: &str| needed(name).or_else(|_| needed(other));
+        let interpreter = either("PyInterpreterState_Get", "_PyInterpreterState_Get")?;
+        let lock_holder = either("PyThreadState_GetUnchecked", "_PyThreadState_UncheckedGet")?;
+        let is_finalizing = either("Py_IsFinalizing", "_Py_IsFinalizing")?;
+        // SAFETY: the addresses of functions of these names and so of these types.
+        unsafe {
+            Ok(Renamed {
+                interpreter: std::mem::transmute::<u64, unsafe extern "C" fn() -> u64>(interpreter),
+                lock_holder: std::mem::transmute::<u64, unsafe extern "C" fn() -> u64>(lock_holder),
+                is_finalizing: std::mem::transmute::<u64, unsafe extern "C" fn() -> c_int>(is_finalizing),
+            })
+        }
+    }
 }
 
 pub(super) fn get() -> Option<&'static Interpreter> {
@@ -133,14 +160,13 @@ pub(crate) fn find() -> Option<Result<String, String>> {
     };
     Some(supported(&version).and_then(|minor| {
         let api = Api::load()?;
-        let current = needed("PyInterpreterState_Get").or_else(|_| needed("_PyInterpreterState_Get"))?;
+        let renamed = Renamed::load()?;
         let number = version.split(' ').next().unwrap_or_default().to_owned();
         let _ = INTERPRETER.set(Interpreter {
             api,
             version: number.clone(),
             minor,
-            // SAFETY: the address of a function of one of these names and so of this type.
-            current: unsafe { std::mem::transmute::<u64, unsafe extern "C" fn() -> u64>(current) },
+            renamed,
         });
         Ok(number)
     }))

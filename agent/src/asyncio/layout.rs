@@ -370,20 +370,19 @@ pub(super) unsafe fn position_of(layout: &FrameLayout, frame: u64) -> u64 {
     }
 }
 
-/// The innermost frame of a thread.
+/// The innermost frame of a thread; 0 if it has none.
 ///
 /// # Safety
-/// The state of this thread.
+/// The state of this thread, and the lock is held.
 #[inline]
 pub(super) unsafe fn innermost(layout: &FrameLayout, thread_state: u64) -> u64 {
+    let (at, then) = layout.innermost;
     // SAFETY: the caller's promise.
     unsafe {
-        match layout.innermost {
-            (at, None) => word(thread_state + at),
-            (at, Some(then)) => match word(thread_state + at) {
-                0 => 0,
-                place => word(place + then),
-            },
+        match (word(thread_state + at), then) {
+            (0, _) => 0,
+            (frame, None) => frame,
+            (place, Some(then)) => word(place + then),
         }
     }
 }

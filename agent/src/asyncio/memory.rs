@@ -43,20 +43,26 @@ pub(super) unsafe fn type_of(object: Object) -> Object {
     unsafe { word(object + TYPE) }
 }
 
-/// So many words at any address; None if they are not all there. Asks the system: for looking around, not for taps.
+/// So many words at any address; None if they are not all there.
 pub(super) fn read<const N: usize>(address: u64) -> Option<[u64; N]> {
     let mut words = [0; N];
+    read_into(address, &mut words).then_some(words)
+}
+
+/// Fills the buffer from any address; false if not all of it is there. Asks the system: not for taps.
+pub(super) fn read_into(address: u64, words: &mut [u64]) -> bool {
+    let len = size_of_val(words);
     let local = libc::iovec {
         iov_base: words.as_mut_ptr().cast(),
-        iov_len: size_of_val(&words),
+        iov_len: len,
     };
     let remote = libc::iovec {
         iov_base: address as *mut libc::c_void,
-        iov_len: size_of_val(&words),
+        iov_len: len,
     };
     // SAFETY: writes into `words` only; the kernel checks the other address.
     let read = unsafe { libc::process_vm_readv(libc::getpid(), &local, 1, &remote, 1, 0) };
-    (read == size_of_val(&words) as isize).then_some(words)
+    read == len as isize
 }
 
 /// The first words of an object, as many as its type says, but no more than asked for.

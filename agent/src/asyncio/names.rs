@@ -44,24 +44,37 @@ impl Cache {
     /// A live code object, and the lock is held, or the thread stands still in a function of that code.
     #[inline]
     pub(super) unsafe fn frame(&mut self, naming: &Naming<'_>, code: Object, position: u64) -> u64 {
+        // SAFETY: the caller's promise.
+        let field = |at| unsafe { word(code + at) };
+        let identity = naming.layout.code.identity(field);
+        // SAFETY: as above.
+        unsafe { self.known_as(naming, code, position, identity) }
+    }
+
+    /// As [`Cache::frame`], of a code object whose identity was read.
+    ///
+    /// # Safety
+    /// As for [`Cache::frame`].
+    #[inline]
+    pub(super) unsafe fn known_as(
+        &mut self,
+        naming: &Naming<'_>,
+        code: Object,
+        position: u64,
+        identity: u64,
+    ) -> u64 {
         let hash = (code ^ position.rotate_left(20)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let entry = &mut self.0[(hash >> 48) as usize % ENTRIES];
-        // SAFETY: the caller's promise.
-        let identity = unsafe { naming.identity(code) };
-        if entry.code == code && entry.position == position && entry.identity == identity {
-            return entry.frame;
-        }
-        // SAFETY: as above.
-        let frame = unsafe { naming.intern(code, position) };
-        if frame != 0 {
+        if entry.code != code || entry.position != position || entry.identity != identity {
             *entry = Entry {
                 code,
                 position,
                 identity,
-                frame,
+                // SAFETY: the caller's promise.
+                frame: unsafe { naming.intern(code, position) },
             };
         }
-        frame
+        entry.frame
     }
 
     /// The frame that stands for all of this code.
@@ -83,23 +96,6 @@ pub(super) struct Naming<'a> {
 }
 
 impl Naming<'_> {
-    /// Two code objects that follow each other in one place hardly have the same name object, file object and line.
-    #[inline(always)]
-    unsafe fn identity(&self, code: Object) -> u64 {
-        let CodeLayout {
-            file,
-            name,
-            first_line,
-            ..
-        } = self.layout.code;
-        // SAFETY: a live code object.
-        unsafe {
-            word(code + file)
-                ^ word(code + name).rotate_left(24)
-                ^ u64::from(half(code + first_line)).rotate_left(48)
-        }
-    }
-
     #[cold]
     unsafe fn intern(&self, code: Object, position: u64) -> u64 {
         let CodeLayout {
@@ -121,12 +117,13 @@ impl Naming<'_> {
             };
             let mut room = [String::new(), String::new()];
             let [file_room, name_room] = &mut room;
-            let (Some(file), Some(function)) = (
-                self.text(word(code + file), file_room),
-                self.text(word(code + qualified_name.unwrap_or(name)), name_room),
-            ) else {
+            let file = self.text(word(code + file), file_room).unwrap_or("?");
+            let name = word(code + qualified_name.unwrap_or(name));
+            let function = self.text(name, name_room).unwrap_or("?");
+            // Where C calls into the interpreter, from 3.12 on.
+            if function == "<interpreter trampoline>" {
                 return 0;
-            };
+            }
             NamedFrame { file, function, line }.intern(&self.table)
         }
     }

@@ -31,7 +31,7 @@ pub(super) unsafe fn on_own_thread<T: Send>(
     // SAFETY: the lock is held, given back here and taken again below; the new thread's state is of the same
     // interpreter, and is deleted, with the lock, before the thread ends.
     unsafe {
-        let which = (interpreter.current)();
+        let which = (interpreter.renamed.interpreter)();
         let state = (api.PyEval_SaveThread)();
         let result = with_signals_blocked(|| {
             std::thread::scope(|scope| {

@@ -7,7 +7,7 @@ use asyncprof_core::event::Kind;
 use asyncprof_core::region::Region;
 use asyncprof_core::stack_table::MAX_FRAMES;
 
-use super::interpreter::{Api, Object};
+use super::interpreter::{Api, Object, Renamed};
 use super::layout::Layout;
 use super::memory::{FUNCTION_DEF, LIST_ITEMS, LIST_LEN, half, type_of, word};
 use super::names::{Cache, Naming, Texts};
@@ -16,6 +16,7 @@ use crate::recorder::{self, Thread};
 #[derive(Debug)]
 pub(super) struct Tap {
     pub(super) api: &'static Api,
+    pub(super) renamed: &'static Renamed,
     pub(super) layout: Layout,
     /// Tasks' type derives from it.
     pub(super) future_type: Object,
@@ -194,8 +195,19 @@ pub(crate) unsafe fn sampled(
         texts: Texts::Ascii,
         ..tap.naming(region)
     };
+    // SAFETY: both only read the interpreter's own variables.
+    let (holds_lock, is_ending) = unsafe {
+        (
+            (tap.renamed.lock_holder)() == thread_state,
+            (tap.renamed.is_finalizing)() != 0,
+        )
+    };
+    if !holds_lock && is_ending {
+        // An interpreter that ends takes away the state and frames of who does not hold the lock.
+        return 0;
+    }
     // SAFETY: the caller's promise: this thread stands still in all of these functions.
-    unsafe { naming.running(names, frames, thread_state, until) }
+    unsafe { naming.interrupted(names, frames, thread_state, until) }
 }
 
 /// The calling thread, in a process that may have to join first.

@@ -17,10 +17,10 @@ const TAG: u16 = 1;
 /// Tasks that wait for one future themselves, of which more than one is rare.
 const MAX_WAITING: usize = 16;
 
-type Call = unsafe extern "C" fn(Object, Object, Object) -> Object;
-type Builtin = unsafe extern "C" fn(Object, Object) -> Object;
-type Init = unsafe extern "C" fn(Object, Object, Object) -> i32;
-type Dealloc = unsafe extern "C" fn(Object);
+type Call = unsafe extern "C-unwind" fn(Object, Object, Object) -> Object;
+type Builtin = unsafe extern "C-unwind" fn(Object, Object) -> Object;
+type Init = unsafe extern "C-unwind" fn(Object, Object, Object) -> i32;
+type Dealloc = unsafe extern "C-unwind" fn(Object);
 
 /// The taps are put into the slots after the tap is known.
 fn known() -> &'static Tap {
@@ -28,7 +28,7 @@ fn known() -> &'static Tap {
 }
 
 /// In place of `TaskStepMethWrapper`'s `tp_call`: the first step, and those after a bare `yield`.
-pub(super) unsafe extern "C" fn step(callable: Object, args: Object, kwargs: Object) -> Object {
+pub(super) unsafe extern "C-unwind" fn step(callable: Object, args: Object, kwargs: Object) -> Object {
     let tap = known();
     // SAFETY: called with an object of the type that this word was found in, and in place of this function.
     unsafe {
@@ -39,7 +39,11 @@ pub(super) unsafe extern "C" fn step(callable: Object, args: Object, kwargs: Obj
 }
 
 /// In place of `TaskWakeupMethWrapper`'s `tp_call`, before 3.10.
-pub(super) unsafe extern "C" fn wakeup_object(callable: Object, args: Object, kwargs: Object) -> Object {
+pub(super) unsafe extern "C-unwind" fn wakeup_object(
+    callable: Object,
+    args: Object,
+    kwargs: Object,
+) -> Object {
     let tap = known();
     // SAFETY: as in `step`.
     unsafe {
@@ -50,7 +54,7 @@ pub(super) unsafe extern "C" fn wakeup_object(callable: Object, args: Object, kw
 }
 
 /// In place of the builtin function `task_wakeup`, from 3.10 on.
-pub(super) unsafe extern "C" fn wakeup_function(task: Object, future: Object) -> Object {
+pub(super) unsafe extern "C-unwind" fn wakeup_function(task: Object, future: Object) -> Object {
     let tap = known();
     // SAFETY: called in place of this function, with the task that it is bound to.
     unsafe {
@@ -158,7 +162,7 @@ impl Tap {
 }
 
 /// In place of the task type's `tp_init`.
-pub(super) unsafe extern "C" fn task_init(task: Object, args: Object, kwargs: Object) -> i32 {
+pub(super) unsafe extern "C-unwind" fn task_init(task: Object, args: Object, kwargs: Object) -> i32 {
     let tap = known();
     // SAFETY: called in place of this function.
     let original = unsafe { std::mem::transmute::<u64, Init>(tap.originals.task_init) };
@@ -221,7 +225,7 @@ impl Tap {
 }
 
 /// In place of the task type's `tp_dealloc`. A task that is done has told so.
-pub(super) unsafe extern "C" fn task_dealloc(task: Object) {
+pub(super) unsafe extern "C-unwind" fn task_dealloc(task: Object) {
     let tap = known();
     // SAFETY: called in place of this function, with a task that is not freed yet.
     let is_pending = unsafe {
@@ -239,7 +243,7 @@ pub(super) unsafe extern "C" fn task_dealloc(task: Object) {
 pub(super) static ENDINGS: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
 
 /// Notes that whoever waits for this future is woken now: what it has set off is to run as soon as the loop comes to it.
-unsafe extern "C" fn note_ending(future: Object) {
+unsafe extern "C-unwind" fn note_ending(future: Object) {
     let Some((tap, thread)) = tap::get().zip(tap::current()) else {
         return;
     };
@@ -264,7 +268,7 @@ macro_rules! ending {
     ($name:ident, $at:literal) => {
         /// In place of a method, whatever its arguments: notes it and goes on to the original.
         #[unsafe(naked)]
-        pub(super) unsafe extern "C" fn $name() {
+        pub(super) unsafe extern "C-unwind" fn $name() {
             naked_asm!(
                 "push rdi",
                 "push rsi",

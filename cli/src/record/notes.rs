@@ -68,7 +68,8 @@ fn no_tokio(programs: &BTreeMap<&str, u64>) -> String {
         listed.push(&more);
     }
     format!(
-        "no tokio was found in {}; record a program that is built with tokio; if one is started from there, see to \
+        "neither tokio nor asyncio was found in {}; record a program that is built with tokio, or a Python program that \
+         imports asyncio; if one is started from there, see to \
          it that it is dynamically linked and keeps LD_PRELOAD in its environment",
         listed.join(", ")
     )

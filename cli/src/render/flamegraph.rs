@@ -110,7 +110,7 @@ fn default_title(by: By) -> &'static str {
 }
 
 /// Why there is no task time, if no note says it.
-pub(super) const NO_TASK: &str = "the program polled no tokio task while it was recorded";
+pub(super) const NO_TASK: &str = "the program polled no task while it was recorded";
 
 /// Why there is no task time in the profile; None if there is some.
 pub(crate) fn nothing_recorded(profile: &Profile) -> Option<String> {

@@ -199,7 +199,7 @@ fn nothing_recorded_is_said() {
     };
     assert_eq!(
         fails(&empty, By::Wall),
-        "no task time recorded: the program polled no tokio task while it was recorded"
+        "no task time recorded: the program polled no task while it was recorded"
     );
     assert!(fails(&testing::hostile(), By::Io).starts_with("no I/O wait recorded"));
 }

@@ -157,7 +157,7 @@ fn nothing_recorded() {
 ./app --port 8080
 recorded 10.0 s · 0 tasks · 0 s of task time · tokio 1.54.1
 
-No task time recorded: the program polled no tokio task while it was recorded.
+No task time recorded: the program polled no task while it was recorded.
 
 Quality: 0 events, nothing lost
 ";

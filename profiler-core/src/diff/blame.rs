@@ -15,6 +15,8 @@ pub(super) fn blame(nodes: &mut [DiffNode], min_effect_rate: f64) -> Vec<usize> 
     let mut findings: Vec<usize> = (0..nodes.len()).filter(|&at| is_to_blame(nodes, at)).collect();
     findings.sort_by(|&a, &b| nodes[b].effect.abs().total_cmp(&nodes[a].effect.abs()));
     pair_moved(nodes, &findings, min_effect_rate);
+    // What moved along with something around it is no finding of its own.
+    findings.retain(|&at| nodes[at].verdict != Verdict::Moved || nodes[at].partner.is_some());
     findings
 }
 

@@ -8,7 +8,7 @@ use super::names::display_name;
 use super::python;
 use crate::profile::{Frame, FrameId, Profile, StackId, StringId};
 
-/// Index into the display names of a [`Functions`] or a tree.
+/// Index into the display names of a `Functions` or a tree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NameId(pub u32);
 

@@ -25,6 +25,7 @@ impl ProfileBuilder {
             strings: vec![String::new()],
             stacks: vec![Vec::new()],
             wakers: vec![Waker::Unknown],
+            label_sets: vec![Vec::new()],
             ..Profile::default()
         };
         profile.meta.command = vec!["./app".to_owned(), "--port".to_owned(), "8080".to_owned()];

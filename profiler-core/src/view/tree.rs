@@ -113,7 +113,7 @@ pub struct Node {
     pub own_ns: u64,
     /// Time of rows that end here.
     pub self_ns: u64,
-    /// A part of the wait above it, by what the awaited tasks did (see [`super::continued`]): it has no episodes.
+    /// A part of the wait above it, by what the awaited tasks did (see `view::continued`): it has no episodes.
     pub is_continued: bool,
     /// Inclusive time by activity.
     pub shares: Shares,

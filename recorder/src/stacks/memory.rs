@@ -16,15 +16,23 @@ pub(super) fn read(pid: u32, address: u64, buffer: &mut [u8]) -> usize {
     usize::try_from(read).unwrap_or(0)
 }
 
+/// Fills the buffer; false if not all of it is there.
+pub(super) fn read_words(pid: u32, address: u64, words: &mut [u64]) -> bool {
+    let mut bytes = vec![0; words.len() * 8];
+    if read(pid, address, &mut bytes) < bytes.len() {
+        return false;
+    }
+    for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(8)) {
+        *word = bytes
+            .iter()
+            .rev()
+            .fold(0, |word, byte| word << 8 | u64::from(*byte));
+    }
+    true
+}
+
 /// So many words; None if they are not all there.
 pub(super) fn words<const N: usize>(pid: u32, address: u64) -> Option<[u64; N]> {
-    let mut bytes = vec![0; N * 8];
-    if read(pid, address, &mut bytes) < bytes.len() {
-        return None;
-    }
     let mut words = [0; N];
-    for (word, bytes) in words.iter_mut().zip(bytes.chunks_exact(8)) {
-        *word = u64::from_le_bytes(bytes.try_into().ok()?);
-    }
-    Some(words)
+    read_words(pid, address, &mut words).then_some(words)
 }

@@ -3,16 +3,12 @@
 use std::collections::HashMap;
 
 use asyncprof_core::named_frame::NamedFrame;
-use asyncprof_core::python::{BYTES, CodeLayout, LEN, Position, StackLayout, TEXT_STATE, TYPE, TextLayout};
+use asyncprof_core::python::{BYTES, LEN, StackLayout, TEXT_STATE, TYPE, TextLayout, half_word};
 use asyncprof_core::stack_table::{MAX_FRAMES, StackTable};
 
-use super::memory::{read, words};
+use super::memory::{read, read_words, words};
 use super::python_lines::line_at;
 
-/// Frames followed at most, those of no function included.
-const MAX_DEPTH: usize = 2 * MAX_FRAMES;
-/// Words of a frame that are looked at.
-const FRAME_WORDS: usize = 16;
 /// Names and tables beyond this length are not read.
 const MAX_LEN: u64 = 1 << 20;
 
@@ -40,64 +36,36 @@ impl PythonStacks {
         let Some([thread_state, until]) = words::<2>(self.pid, top) else {
             return frames;
         };
-        let mut frame = self.innermost(thread_state).unwrap_or(0);
-        for _ in 0..MAX_DEPTH {
-            if frame == 0 || frame == until || frames.len() == MAX_FRAMES {
-                break;
-            }
-            let Some(fields) = words::<FRAME_WORDS>(self.pid, frame) else {
-                break;
-            };
-            let field = |at: u64| fields.get(at as usize / 8).copied().unwrap_or(0);
-            let layout = &self.layout.frame;
-            let code = field(layout.code) & !7;
-            let position = match layout.unit {
-                Position::Units(_) => {
-                    field(layout.position & !7) >> ((layout.position & 4) * 8) & 0xffff_ffff
-                }
-                Position::Pointer(_) => field(layout.position),
-            };
-            frame = field(layout.previous);
+        let (pid, layout) = (self.pid, self.layout.frame);
+        let read = |address, words: &mut [u64]| read_words(pid, address, words);
+        let is_whole = layout.walk(thread_state, until, read, |code, position| {
             frames.extend(self.named(code, position, table));
+            frames.len() < MAX_FRAMES
+        });
+        if !is_whole {
+            frames.clear();
         }
         frames
     }
 
-    fn innermost(&self, thread_state: u64) -> Option<u64> {
-        let (at, then) = self.layout.frame.innermost;
-        let [place] = words::<1>(self.pid, thread_state + at)?;
-        match then {
-            None => Some(place),
-            Some(then) => Some(words::<1>(self.pid, place + then)?[0]),
-        }
-    }
-
     /// None if that is no function's code.
     fn named(&mut self, code: u64, position: u64, table: &StackTable<'_>) -> Option<u64> {
-        let CodeLayout {
-            file,
-            name,
-            qualified_name,
-            first_line,
-            line_table,
-            line_format,
-        } = self.layout.code;
+        let layout = self.layout.code;
         let word = |at: u64| Some(words::<1>(self.pid, code + at)?[0]);
         if code == 0 || word(TYPE)? != self.layout.code_type {
             return None;
         }
-        let (file, name) = (word(file)?, word(qualified_name.unwrap_or(name))?);
-        let first_line = (word(first_line & !7)? >> ((first_line & 4) * 8)) as u32;
-        let identity = file ^ name.rotate_left(24) ^ u64::from(first_line).rotate_left(48);
+        let identity = layout.identity(|at| word(at).unwrap_or(0));
         if let Some(&known) = self.known.get(&(code, position, identity)) {
             return Some(known);
         }
-        let lines = self.bytes(word(line_table)?)?;
+        let first_line = half_word(layout.first_line, |at| word(at).unwrap_or(0)) as u32;
+        let lines = self.bytes(word(layout.line_table)?)?;
         let byte = self.layout.frame.unit.bytes_at(code, position);
         let frame = NamedFrame {
-            file: &self.text(file)?,
-            function: &self.text(name)?,
-            line: line_at(line_format, &lines, first_line, byte),
+            file: &self.text(word(layout.file)?)?,
+            function: &self.text(word(layout.qualified_name.unwrap_or(layout.name))?)?,
+            line: line_at(layout.line_format, &lines, first_line, byte),
         };
         let frame = frame.intern(table);
         if frame != 0 {

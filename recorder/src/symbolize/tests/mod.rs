@@ -137,6 +137,7 @@ fn without_their_source_line_tables_name_the_module() {
     }
 }
 
+#[cfg(feature = "compressed-debug")]
 #[test]
 fn compressed_debug_information_is_inflated() {
     let flags = [

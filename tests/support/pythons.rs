@@ -1,0 +1,63 @@
+//! The interpreters to test with: those that pyenv has.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use super::fixtures::workspace_root;
+
+/// Minor versions that the tap knows.
+const KNOWN: std::ops::RangeInclusive<u32> = 8..=15;
+
+#[derive(Clone, Debug)]
+pub struct Python {
+    /// As in "3.12.1".
+    pub version: String,
+    pub minor: u32,
+    pub program: PathBuf,
+}
+
+/// All that were found, oldest first; says once which versions are missing.
+pub fn pythons() -> &'static [Python] {
+    static FOUND: OnceLock<Vec<Python>> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        let root = env::var_os("PYENV_ROOT")
+            .map(PathBuf::from)
+            .or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".pyenv")));
+        let versions = root.and_then(|root| fs::read_dir(root.join("versions")).ok());
+        let mut found: Vec<Python> = versions
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| python(&entry.ok()?.path()))
+            .collect();
+        found.sort_by_key(|python| python.minor);
+        let missing = KNOWN.filter(|minor| found.iter().all(|python| python.minor != *minor));
+        let missing: Vec<String> = missing.map(|minor| format!("3.{minor}")).collect();
+        if !missing.is_empty() {
+            eprintln!(
+                "skipped, as pyenv does not have them: Python {}",
+                missing.join(", ")
+            );
+        }
+        found
+    })
+}
+
+fn python(folder: &Path) -> Option<Python> {
+    let version = folder.file_name()?.to_str()?.to_owned();
+    let mut parts = version.split('.');
+    let (major, minor) = (parts.next()?, parts.next()?.parse().ok()?);
+    let program = folder.join("bin/python3");
+    (major == "3" && KNOWN.contains(&minor) && program.exists()).then_some(Python {
+        version,
+        minor,
+        program,
+    })
+}
+
+/// A program of `fixtures/python`.
+pub fn script(name: &str) -> String {
+    let path = workspace_root().join("fixtures/python").join(name);
+    path.to_str().expect("test paths are UTF-8").to_owned()
+}
