@@ -76,13 +76,13 @@ pub struct Figures {
 }
 
 /// Runs a load on a runtime of [`WORKERS`] threads and prints its [`Figures`].
-pub fn run<F>(load: impl FnOnce() -> F)
+pub fn run<F>(load: F)
 where
     F: Future<Output = Done> + Send + 'static,
 {
     let (done, wall, cpu, recorded) = peer::run(async move {
         let (started, cpu) = (Instant::now(), cpu_time());
-        let done = spawn(load()).await.expect("the load does not panic");
+        let done = spawn(load).await.expect("the load does not panic");
         (done, started.elapsed(), cpu_time().saturating_sub(cpu))
     });
     let figures = Figures {

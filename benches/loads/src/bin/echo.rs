@@ -12,7 +12,7 @@ const MESSAGE: usize = 64;
 
 fn main() {
     let rounds = loads::size();
-    loads::run(move || async move {
+    loads::run(async move {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("it is bound");
         let server = spawn(accept(listener));

@@ -10,7 +10,7 @@ const WAIT: Duration = Duration::from_secs(3);
 
 fn main() {
     let tasks = loads::size();
-    loads::run(move || async move {
+    loads::run(async move {
         let end = Arc::new(Notify::new());
         let waiting: Vec<_> = (0..tasks).map(|_| spawn(one(Arc::clone(&end)))).collect();
         tokio::time::sleep(WAIT).await;

@@ -7,7 +7,7 @@ const PAIRS: u64 = 32;
 
 fn main() {
     let rounds = loads::size();
-    loads::run(move || async move {
+    loads::run(async move {
         let pairs: Vec<_> = (0..PAIRS).map(|_| spawn(ping(rounds))).collect();
         for pair in pairs {
             pair.await.expect("no panic");

@@ -6,7 +6,7 @@ const BATCH: u64 = 1000;
 
 fn main() {
     let tasks = loads::size();
-    loads::run(move || async move {
+    loads::run(async move {
         let mut sum = 0;
         for start in (0..tasks).step_by(BATCH as usize) {
             let batch: Vec<_> = (start..tasks.min(start + BATCH))

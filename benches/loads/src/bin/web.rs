@@ -26,7 +26,7 @@ fn main() {
     if let Some(address) = std::env::args().nth(2) {
         return clients(seconds, &address);
     }
-    loads::run(move || async move {
+    loads::run(async move {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
             .await
             .expect("a port");
