@@ -19,14 +19,19 @@ pub(super) fn notes(recorded: &Recorded, processes_lost: u64, target: &Target) -
         });
         return vec![format!("{} ran unobserved: {why}", target.path.display())];
     }
-    let mut refused = BTreeMap::<(&str, &str), Vec<u32>>::new();
+    // One that links the library joins for what it tells, whatever came of its runtime.
+    let tells = |pid| {
+        let mut of_process = recorded.processes.iter().filter(|info| info.pid == pid);
+        of_process.any(|info| info.tap == Tap::Library)
+    };
+    let mut refused = BTreeMap::<(&str, &str, bool), Vec<u32>>::new();
     let mut without = BTreeMap::<&str, u64>::new();
     for info in &recorded.processes {
         match &info.tap {
             Tap::Tokio { .. } | Tap::Asyncio { .. } | Tap::Library => {}
             Tap::NoRuntime | Tap::Python { .. } => *without.entry(&info.executable).or_default() += 1,
             Tap::Refused { reason } => refused
-                .entry((&info.executable, reason))
+                .entry((&info.executable, reason, tells(info.pid)))
                 .or_default()
                 .push(info.pid),
         }
@@ -35,12 +40,16 @@ pub(super) fn notes(recorded: &Recorded, processes_lost: u64, target: &Target) -
     if refused.is_empty() && !is_anything_tapped {
         return vec![no_tokio(&without)];
     }
-    let sentence = |((executable, reason), pids): ((&str, &str), Vec<u32>)| {
+    let sentence = |((executable, reason, tells), pids): ((&str, &str, bool), Vec<u32>)| {
         let which = match pids.as_slice() {
             [pid] => format!("process {pid}"),
             pids => format!("{} processes", pids.len()),
         };
-        format!("{executable} ({which}) ran unobserved: {reason}")
+        let how = match tells {
+            true => "was seen by what it told of itself alone",
+            false => "ran unobserved",
+        };
+        format!("{executable} ({which}) {how}: {reason}")
     };
     let mut notes: Vec<String> = refused.into_iter().map(sentence).collect();
     if processes_lost > 0 {
