@@ -38,12 +38,15 @@ impl Drop for Folder {
 pub fn asyncprof(folder: &Folder) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_asyncprof"));
     command.current_dir(folder.path()).env_remove("RUST_BACKTRACE");
-    // A shell starts what runs in the background with interrupts ignored, and the tests may run there.
+    // A shell starts what runs in the background with interrupts ignored, `nohup` with hang-ups, and the tests may run
+    // there.
     //
     // SAFETY: `signal` may be called between fork and exec.
     unsafe {
         command.pre_exec(|| {
-            libc::signal(libc::SIGINT, libc::SIG_DFL);
+            for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
+                libc::signal(signal, libc::SIG_DFL);
+            }
             Ok(())
         })
     };
