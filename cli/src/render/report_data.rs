@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use asyncprof_core::profile::{Profile, Quality, Stats, TaskKind};
-use asyncprof_core::view::{Activity, Analysis, AwaitSite, Kind};
+use asyncprof_core::view::{Activity, Analysis, AwaitSite, Kind, Shares};
 use serde::Serialize;
 
 use super::blocking::blocking_place;
@@ -88,6 +88,32 @@ pub(crate) struct EpisodeNumbers {
     pub(crate) max_ns: u64,
 }
 
+/// The time of some tasks, by state.
+#[derive(Debug, Default, Serialize)]
+pub(crate) struct StateNumbers {
+    pub(crate) total_ns: u64,
+    pub(crate) running_ns: u64,
+    pub(crate) scheduled_ns: u64,
+    pub(crate) waiting_ns: u64,
+    pub(crate) lost_ns: u64,
+    /// What the waiting is made of, by kind.
+    pub(crate) waits_ns: Vec<(Kind, u64)>,
+}
+
+impl StateNumbers {
+    pub(super) fn of(shares: &Shares) -> StateNumbers {
+        let waits = Kind::ALL.map(|kind| (kind, shares.of(Activity::Waiting(kind))));
+        StateNumbers {
+            total_ns: shares.total_ns(),
+            running_ns: shares.running_ns(),
+            scheduled_ns: shares.of(Activity::Scheduled),
+            waiting_ns: shares.waiting_ns(),
+            lost_ns: shares.of(Activity::Lost),
+            waits_ns: waits.into_iter().filter(|&(_, ns)| ns > 0).collect(),
+        }
+    }
+}
+
 #[derive(Debug, Serialize)]
 pub(crate) struct WaitEntry {
     /// The app's innermost function on the await stack.
@@ -124,11 +150,11 @@ impl Report {
     pub(crate) fn new(analysis: &Analysis<'_>, limit: usize) -> Report {
         let profile = analysis.profile;
         let states = states(analysis);
-        let (groups, groups_total) = top(groups(analysis), limit, |group| group.total_ns);
+        let (groups, groups_total) = top(groups(analysis), limit, |group| group.time.total_ns);
         let (waits, waits_total) = top(waits(analysis), limit, |wait| wait.episodes.total_ns);
         let (wakes, wakes_total) = top(wakes(analysis), limit, |wake| wake.episodes.total_ns);
         let (delays, delays_total) = top(delays(analysis), limit, |delay| delay.episodes.total_ns);
-        let (labels, labels_total) = top(labels(analysis), limit, |label| label.total_ns);
+        let (labels, labels_total) = top(labels(analysis), limit, |label| label.time.total_ns);
         let mut stuck = stuck(analysis);
         let (warnings, warnings_total) = top(warnings(analysis, &stuck), limit, |warning| warning.time_ns);
         let stuck_total = stuck.len();

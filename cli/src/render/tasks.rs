@@ -3,10 +3,10 @@
 use std::collections::{BTreeSet, HashMap};
 
 use asyncprof_core::profile::TaskKind;
-use asyncprof_core::view::{Activity, Analysis, Kind, Shares};
+use asyncprof_core::view::{Analysis, Shares};
 use serde::Serialize;
 
-use super::report_data::Report;
+use super::report_data::{Report, StateNumbers};
 use super::table::{Cell, left, right};
 use super::{palette, units};
 
@@ -25,13 +25,8 @@ pub(crate) struct GroupEntry {
     pub(crate) completed: u64,
     pub(crate) cancelled: u64,
     pub(crate) panicked: u64,
-    pub(crate) total_ns: u64,
-    pub(crate) running_ns: u64,
-    pub(crate) scheduled_ns: u64,
-    pub(crate) waiting_ns: u64,
-    pub(crate) lost_ns: u64,
-    /// What the waiting is made of, by kind.
-    pub(crate) waits_ns: Vec<(Kind, u64)>,
+    #[serde(flatten)]
+    pub(crate) time: StateNumbers,
     #[serde(skip)]
     pub(crate) shares: Shares,
 }
@@ -67,12 +62,7 @@ pub(super) fn groups(analysis: &Analysis<'_>) -> Vec<GroupEntry> {
                 completed: 0,
                 cancelled: 0,
                 panicked: 0,
-                total_ns: 0,
-                running_ns: 0,
-                scheduled_ns: 0,
-                waiting_ns: 0,
-                lost_ns: 0,
-                waits_ns: Vec::new(),
+                time: StateNumbers::default(),
                 shares: Shares::default(),
             });
         }
@@ -86,16 +76,7 @@ pub(super) fn groups(analysis: &Analysis<'_>) -> Vec<GroupEntry> {
         entry.shares.merge(&shares);
     }
     for entry in &mut entries {
-        let shares = &entry.shares;
-        entry.total_ns = shares.total_ns();
-        entry.running_ns = shares.running_ns();
-        entry.scheduled_ns = shares.of(Activity::Scheduled);
-        entry.waiting_ns = shares.waiting_ns();
-        entry.lost_ns = shares.of(Activity::Lost);
-        let by_kind = Kind::ALL
-            .into_iter()
-            .map(|kind| (kind, shares.of(Activity::Waiting(kind))));
-        entry.waits_ns = by_kind.filter(|&(_, ns)| ns > 0).collect();
+        entry.time = StateNumbers::of(&entry.shares);
     }
     entries
 }
@@ -121,7 +102,7 @@ pub(super) fn group_rows(report: &Report) -> Vec<Vec<Cell>> {
         report
             .groups
             .iter()
-            .filter(|group| group.total_ns > 0)
+            .filter(|group| group.time.total_ns > 0)
             .map(|group| group_row(group, report)),
     );
     if rows.len() == 1 { Vec::new() } else { rows }
@@ -153,12 +134,12 @@ fn group_row(group: &GroupEntry, report: &Report) -> Vec<Cell> {
         }
     }
     vec![
-        right(units::duration(group.total_ns)),
-        right(units::percent(group.total_ns, report.task_time_ns)),
+        right(units::duration(group.time.total_ns)),
+        right(units::percent(group.time.total_ns, report.task_time_ns)),
         right(units::count(group.tasks)),
-        right(units::percent(group.running_ns, group.total_ns)),
-        right(units::percent(group.scheduled_ns, group.total_ns)),
-        right(units::percent(group.waiting_ns, group.total_ns)),
+        right(units::percent(group.time.running_ns, group.time.total_ns)),
+        right(units::percent(group.time.scheduled_ns, group.time.total_ns)),
+        right(units::percent(group.time.waiting_ns, group.time.total_ns)),
         mostly,
         left(name),
     ]

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use asyncprof_core::profile::{Label, Profile, Stats};
-use asyncprof_core::view::{Activity, Analysis, Kind, Shares};
+use asyncprof_core::view::{Analysis, Shares};
 use serde::Serialize;
 
-use super::report_data::{EpisodeNumbers, Report};
+use super::report_data::{EpisodeNumbers, Report, StateNumbers};
 use super::table::{Cell, left, right};
 use super::{palette, units};
 
@@ -30,13 +30,8 @@ pub(crate) struct LabelEntry {
     pub(crate) value: String,
     #[serde(flatten)]
     pub(crate) work: WorkNumbers,
-    pub(crate) total_ns: u64,
-    pub(crate) running_ns: u64,
-    pub(crate) scheduled_ns: u64,
-    pub(crate) waiting_ns: u64,
-    pub(crate) lost_ns: u64,
-    /// What the waiting is made of, by kind.
-    pub(crate) waits_ns: Vec<(Kind, u64)>,
+    #[serde(flatten)]
+    pub(crate) time: StateNumbers,
     #[serde(skip)]
     shares: Shares,
 }
@@ -93,20 +88,12 @@ pub(super) fn labels(analysis: &Analysis<'_>) -> Vec<LabelEntry> {
             sum.pieces.merge(&work.pieces);
         }
     }
-    let entry = |(label, sum): (Label, Sum)| {
-        let waits = Kind::ALL.map(|kind| (kind, sum.shares.of(Activity::Waiting(kind))));
-        LabelEntry {
-            key: profile.string(label.key).to_owned(),
-            value: profile.string(label.value).to_owned(),
-            work: sum.numbers(profile),
-            total_ns: sum.shares.total_ns(),
-            running_ns: sum.shares.running_ns(),
-            scheduled_ns: sum.shares.of(Activity::Scheduled),
-            waiting_ns: sum.shares.waiting_ns(),
-            lost_ns: sum.shares.of(Activity::Lost),
-            waits_ns: waits.into_iter().filter(|&(_, ns)| ns > 0).collect(),
-            shares: sum.shares,
-        }
+    let entry = |(label, sum): (Label, Sum)| LabelEntry {
+        key: profile.string(label.key).to_owned(),
+        value: profile.string(label.value).to_owned(),
+        work: sum.numbers(profile),
+        time: StateNumbers::of(&sum.shares),
+        shares: sum.shares,
     };
     let mut entries: Vec<LabelEntry> = sums.into_iter().map(entry).collect();
     entries.sort_by(|a, b| (&a.key, &a.value).cmp(&(&b.key, &b.value)));
@@ -146,7 +133,7 @@ fn label_row(entry: &LabelEntry) -> Vec<Cell> {
     };
     let each = |ns: u64| match ns.checked_div(work.units) {
         Some(each_ns) => units::duration(each_ns),
-        None => units::percent(ns, entry.total_ns),
+        None => units::percent(ns, entry.time.total_ns),
     };
     let counted = match work.units {
         0 => String::new(),
@@ -158,7 +145,7 @@ fn label_row(entry: &LabelEntry) -> Vec<Cell> {
     );
     let name = format!("{} = {}", entry.key, entry.value);
     vec![
-        right(units::duration(entry.total_ns)),
+        right(units::duration(entry.time.total_ns)),
         right(counted),
         right(of_pieces(work.pieces.p50_ns)),
         right(of_pieces(work.pieces.p99_ns)),
@@ -167,9 +154,9 @@ fn label_row(entry: &LabelEntry) -> Vec<Cell> {
                 .map(units::duration)
                 .unwrap_or_default(),
         ),
-        right(each(entry.running_ns)),
-        right(each(entry.scheduled_ns)),
-        right(each(entry.waiting_ns)),
+        right(each(entry.time.running_ns)),
+        right(each(entry.time.scheduled_ns)),
+        right(each(entry.time.waiting_ns)),
         mostly,
         left(units::head(&units::printable(&name), NAME_WIDTH)),
     ]

@@ -186,12 +186,7 @@ pub(crate) struct DiffInput<'a> {
 impl DiffReport {
     pub(crate) fn new(input: DiffInput<'_>) -> DiffReport {
         let diff = input.diff;
-        let mut findings = diff.findings.clone();
-        sort(&mut findings, diff, input.sort);
-        let mut places: Vec<usize> = (0..diff.nodes.len())
-            .filter(|&at| input.all && diff.nodes[at].children.is_empty())
-            .collect();
-        sort(&mut places, diff, input.sort);
+        let (findings, places) = listed(diff, input.sort, input.all);
         let entry = |at: usize| NodeEntry::new(diff, at);
         let times = diff.times_longer();
         let lengths = diff.of_other_length();
@@ -229,7 +224,18 @@ impl DiffReport {
     }
 }
 
-pub(super) fn sort(nodes: &mut [usize], diff: &Diff, sort: Sort) {
+/// The nodes of the findings, and if `all` is wanted of every place, in the order that was asked for.
+pub(super) fn listed(diff: &Diff, by: Sort, all: bool) -> (Vec<usize>, Vec<usize>) {
+    let mut findings = diff.findings.clone();
+    sort(&mut findings, diff, by);
+    let mut places: Vec<usize> = (0..diff.nodes.len())
+        .filter(|&at| all && diff.nodes[at].children.is_empty())
+        .collect();
+    sort(&mut places, diff, by);
+    (findings, places)
+}
+
+fn sort(nodes: &mut [usize], diff: &Diff, sort: Sort) {
     let relative = |node: &DiffNode| node.effect.abs() / node.base.rate.max(node.new.rate);
     nodes.sort_by(|&a, &b| {
         let (a, b) = (&diff.nodes[a], &diff.nodes[b]);

@@ -5,7 +5,7 @@ use std::io::Write;
 use asyncprof_core::diff::{Diff, DiffNode, Question};
 use serde::Serialize;
 
-use super::data::{GateEntry, Sort, said, side_name, sort};
+use super::data::{GateEntry, Sort, listed, said, side_name};
 use super::picture::Captions;
 use super::text::{answers, percent_of, q, sign};
 use super::unit::Unit;
@@ -66,12 +66,7 @@ struct ShareEntry {
 impl FoldedReport {
     pub(crate) fn new(input: FoldedInput<'_>) -> FoldedReport {
         let diff = input.diff;
-        let mut findings = diff.findings.clone();
-        sort(&mut findings, diff, input.sort);
-        let mut places: Vec<usize> = (0..diff.nodes.len())
-            .filter(|&at| input.all && diff.nodes[at].children.is_empty())
-            .collect();
-        sort(&mut places, diff, input.sort);
+        let (findings, places) = listed(diff, input.sort, input.all);
         let entry = |at: usize| ShareEntry::new(diff, at);
         FoldedReport {
             format: "asyncprof-diff-folded",
