@@ -12,9 +12,9 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::record::NotStartable;
 
-/// Async-aware profiler: where do tokio tasks wait, for what, and who woke them
+/// Async-aware profiler: where do tasks of tokio and asyncio wait, for what, and who woke them
 ///
-/// Records any ordinary release build of a tokio program, unchanged: no code change, no special flags, no root.
+/// Records any ordinary release build of a tokio program, or an asyncio program of CPython, unchanged: no code change, no special flags, no root.
 #[derive(Debug, Parser)]
 #[command(
     name = "asyncprof",
