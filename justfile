@@ -26,6 +26,10 @@ compatibility:
 bench:
     cargo run --release --manifest-path benches/Cargo.toml --package runner -- --output benches/RESULTS.md
 
+# what each event of a recorded program costs, in instructions; needs valgrind
+bench-taps:
+    benches/taps/run.sh
+
 # what the library's calls cost while nobody records, in instructions; needs valgrind
 bench-off:
     benches/off/run.sh
