@@ -117,6 +117,32 @@ fn what_keeps_the_loop_is_named() {
     }
 }
 
+#[test]
+fn names_are_of_any_script() {
+    const LENGTH_NS: f64 = 0.2e9;
+    for python in pythons() {
+        let recording = recorded(python, "scripts.py", &[]);
+        assert_eq!(recording.output.stdout, b"done\n", "{}", recording.stderr());
+        let profile = recording.profile();
+        let running = &[State::OnCpu, State::Blocked][..];
+        for (names, states) in [
+            (["größe", "ждёт", "𠀀"], &[State::Waiting][..]),
+            (["zählt", "считает", "𠀁"], running),
+            (["schläft", "спит", "𠀂"], &[State::Blocked]),
+        ] {
+            for name in names {
+                let name = format!("scripts.{name}");
+                let is_meant = |row: &Row| {
+                    states.contains(&row.state) && functions(&profile, row).contains(&name.as_str())
+                };
+                let share = sum(&profile, is_meant).1 as f64 / LENGTH_NS;
+                // A busy machine may take the CPU away.
+                assert!(share > 0.3, "{name} in {}: {share}", python.version);
+            }
+        }
+    }
+}
+
 /// Everything that a program prints and how it ends is as without us.
 #[test]
 fn programs_do_not_notice() {
