@@ -2,35 +2,12 @@
 
 use std::process::Command;
 
-use asyncprof_core::profile::{Profile, Row, State};
+use asyncprof_core::profile::{Row, State};
 
-use crate::support::pythons::{Python, pythons, script};
+use crate::support::pythons::{functions, pythons, recorded, script, sum};
 use crate::support::recording::{Folder, Recording};
 use crate::support::run::text;
 use crate::support::truth;
-
-fn recorded(python: &Python, program: &str, args: &[&str]) -> Recording {
-    let program = script(program);
-    let args: Vec<&str> = [program.as_str()]
-        .into_iter()
-        .chain(args.iter().copied())
-        .collect();
-    Recording::new(&["-q"], text(&python.program), &args)
-}
-
-/// Episodes and time of the rows that `is_meant`.
-fn sum(profile: &Profile, is_meant: impl Fn(&Row) -> bool) -> (u64, u64) {
-    let rows = profile.rows.iter().filter(|row| is_meant(row));
-    rows.fold((0, 0), |(episodes, ns), row| {
-        (episodes + row.stats.episodes, ns + row.stats.total_ns)
-    })
-}
-
-fn functions<'a>(profile: &'a Profile, row: &Row) -> Vec<&'a str> {
-    let frames = profile.stack(row.stack).iter();
-    let functions = frames.flat_map(|frame| &profile.frame(*frame).functions);
-    functions.map(|function| profile.string(function.name)).collect()
-}
 
 #[test]
 fn counts_are_exact() {

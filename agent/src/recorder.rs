@@ -8,7 +8,7 @@ use std::ffi::c_void;
 use std::io;
 use std::ops::Range;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering, compiler_fence};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, compiler_fence};
 use std::sync::{Arc, OnceLock};
 
 use asyncprof_core::clock::ClockSource;
@@ -20,6 +20,7 @@ use asyncprof_core::stack_table::MAX_FRAMES;
 
 use crate::asyncio::{self, NameCache};
 use crate::sampling::{Callers, Interrupted};
+use crate::stack_memo::StackMemo;
 use crate::thread_pointer;
 use crate::unwind::{self, Cache, Entry};
 use crate::unwind_rules::Rules;
@@ -104,6 +105,8 @@ pub(crate) struct Thread {
     pub(crate) panics: u32,
     /// Registrations handed out on this thread; their tags are taken from it.
     pub(crate) registrations: u64,
+    /// Not 0 while events are wanted.
+    recording: &'static AtomicU64,
     clock: ClockSource,
     /// The clock's reading at tick 0.
     base_ticks: u64,
@@ -112,8 +115,9 @@ pub(crate) struct Thread {
     producer: Producer<'static>,
     probe: &'static ThreadProbe,
     cache: Cache,
-    /// Zeros are an empty table.
+    /// Zeros are an empty table, and an empty memo.
     rules: Rules,
+    memo: StackMemo,
     frames: [u64; MAX_FRAMES],
     /// Zeros are an empty one, and names are the same for all owners.
     names: NameCache,
@@ -198,7 +202,7 @@ pub(crate) fn current() -> Option<&'static mut Thread> {
     // SAFETY: alive, so initialised and this thread's alone. Callers let go of it before they call the runtime,
     // and a signal handler that comes between is sent away by `busy`.
     let thread = unsafe { &mut *thread };
-    (!thread.busy && RECORDER.get()?.region.is_recording()).then_some(thread)
+    (!thread.busy && thread.recording.load(Ordering::Relaxed) != 0).then_some(thread)
 }
 
 /// As [`current`], for a signal that may have come between the words of an event: then the question is let go, to be
@@ -266,6 +270,7 @@ fn enter() -> Option<&'static mut Thread> {
         (&raw mut (*place).relays).write(0);
         (&raw mut (*place).slot).write(slot);
         (&raw mut (*place).polled).write(Polled::NONE);
+        (&raw mut (*place).recording).write(recorder.region.recording_word());
         (&raw mut (*place).clock).write(recorder.region.clock());
         (&raw mut (*place).base_ticks).write(recorder.region.base_ticks());
         (&raw mut (*place).own_stack).write(own_stack);
@@ -336,6 +341,14 @@ pub(crate) fn set_answers(answers: bool) {
         recorder
             .region
             .set_answers(recorder.process.load(Ordering::Relaxed), answers);
+    }
+}
+
+/// An event found no room.
+#[cold]
+fn lost() {
+    if let Some(recorder) = RECORDER.get() {
+        recorder.region.stop_if_abandoned();
     }
 }
 
@@ -410,32 +423,38 @@ impl Thread {
         }
     }
 
-    /// Writes one event, stamped now.
-    #[inline]
+    /// Writes one event, stamped now if its kind is.
+    #[inline(always)]
     pub(crate) fn write(&mut self, kind: Kind, subject: u64, aux: u16, value: u64) {
         self.busy = true;
         compiler_fence(Ordering::SeqCst);
-        self.producer.push(Event {
+        let ticks = if kind.has_time() {
+            self.clock.ticks().saturating_sub(self.base_ticks)
+        } else {
+            0
+        };
+        let written = self.producer.push(Event {
             kind,
-            ticks: self.clock.ticks().saturating_sub(self.base_ticks),
+            ticks,
             subject,
             aux,
             value,
         });
-        if self.producer.is_losing()
-            && let Some(recorder) = RECORDER.get()
-        {
-            recorder.region.stop_if_abandoned();
+        if !written {
+            lost();
         }
         compiler_fence(Ordering::SeqCst);
         self.busy = false;
     }
 
-    /// The tag of a registration made now, from 1 to `most`.
+    /// The tag of a registration made now, from 1 to `most`, which is one less than a power of two.
     #[inline]
     pub(crate) fn next_tag(&mut self, most: u64) -> u64 {
         self.registrations = self.registrations.wrapping_add(1);
-        self.registrations % most + 1
+        if self.registrations & most == 0 {
+            self.registrations = self.registrations.wrapping_add(1);
+        }
+        self.registrations & most
     }
 
     /// The number of a text that the program gives us.
@@ -476,7 +495,6 @@ impl Thread {
     /// The number of the stack above `entry`, up to the poll or the thread's end.
     #[inline]
     pub(crate) fn stack(&mut self, entry: Entry) -> u64 {
-        let Some(recorder) = RECORDER.get() else { return 0 };
         let own = &self.own_stack;
         // The upper end of what may be read. On a stack that is not the thread's own (a coroutine's, a signal's) only
         // the return address itself is known to be there.
@@ -489,10 +507,33 @@ impl Thread {
         } else {
             own.end
         };
+        // SAFETY: as was just told; on the thread's own stack all between where it stands and an end is mapped.
+        match unsafe { self.memo.recognise(entry, top) } {
+            Some(number) => number.into(),
+            None => self.unwind(entry, top),
+        }
+    }
+
+    #[cold]
+    fn unwind(&mut self, entry: Entry, top: u64) -> u64 {
+        let Some(recorder) = RECORDER.get() else { return 0 };
         self.busy = true;
         compiler_fence(Ordering::SeqCst);
         let len = unwind::capture(&mut self.rules, &mut self.cache, entry, top, &mut self.frames);
         let number = recorder.region.stacks().intern(&self.frames[..len]);
+        if number != 0 {
+            // SAFETY: as in `stack`.
+            unsafe {
+                unwind::remember(
+                    &mut self.memo,
+                    &mut self.rules,
+                    &mut self.cache,
+                    entry,
+                    top,
+                    number,
+                )
+            };
+        }
         compiler_fence(Ordering::SeqCst);
         self.busy = false;
         u64::from(number)

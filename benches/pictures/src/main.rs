@@ -15,8 +15,11 @@ use input::{DEPTH, Stacks};
 #[derive(Debug, Parser)]
 struct Options {
     /// The command to measure
-    #[arg(long)]
+    #[arg(long, default_value = "asyncprof")]
     asyncprof: PathBuf,
+    /// Only write the input into this folder
+    #[arg(long)]
+    input: Option<PathBuf>,
     /// The folder with inferno-flamegraph and inferno-diff-folded, to measure beside it
     #[arg(long)]
     inferno: Option<PathBuf>,
@@ -43,13 +46,16 @@ struct Cost {
 
 fn main() -> Result<()> {
     let options = Options::parse();
+    if let Some(folder) = &options.input {
+        return write_input(folder, options.stacks);
+    }
     let folder = tempfile::tempdir()?;
     let path = |name: &str| folder.path().join(name);
-    for (name, is_slower) in [("base", false), ("new", true)] {
-        let stacks = Stacks::new(options.stacks, is_slower);
-        stacks.write_folded(&path(&format!("{name}.folded")))?;
-        stacks.write_recording(&path(&format!("{name}.data")))?;
-    }
+    // In a process of its own: the memory that it takes would count for those that are started here.
+    let mut writer = Command::new(std::env::current_exe()?);
+    writer.arg("--input").arg(folder.path());
+    writer.args(["--stacks", &options.stacks.to_string()]);
+    ensure!(writer.status()?.success(), "no input was written");
     let contestants = contestants(&options, &path);
     let mut costs: Vec<Vec<Cost>> = vec![Vec::new(); contestants.len()];
     for round in 0..options.rounds {
@@ -81,6 +87,15 @@ fn main() -> Result<()> {
     Ok(())
 }
 
+fn write_input(folder: &Path, stacks: usize) -> Result<()> {
+    for (name, is_slower) in [("base", false), ("new", true)] {
+        let stacks = Stacks::new(stacks, is_slower);
+        stacks.write_folded(&folder.join(format!("{name}.folded")))?;
+        stacks.write_recording(&folder.join(format!("{name}.data")))?;
+    }
+    Ok(())
+}
+
 fn contestants(options: &Options, path: &impl Fn(&str) -> PathBuf) -> Vec<Contestant> {
     let ours = |name, arguments: &[&str]| Contestant {
         name,
@@ -92,7 +107,7 @@ fn contestants(options: &Options, path: &impl Fn(&str) -> PathBuf) -> Vec<Contes
     };
     let mut contestants = vec![
         ours("asyncprof flamegraph, of a recording", &["flamegraph", "-o", "-", "base.data"]),
-        // ours("asyncprof flamegraph, of folded stacks", &["flamegraph", "-o", "-", "base.folded"]),
+        ours("asyncprof flamegraph, of folded stacks", &["flamegraph", "-o", "-", "base.folded"]),
         ours("asyncprof diff, of recordings", &["diff", "-o", "-", "base.data", "new.data"]),
         ours("asyncprof diff, of folded stacks", &["diff", "-o", "-", "base.folded", "new.folded"]),
     ];

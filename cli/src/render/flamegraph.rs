@@ -72,7 +72,11 @@ pub(crate) fn flamegraph(
         Boxed::Node(id) => frame_text(&analysis, &tree, tree.node(id)),
         Boxed::Others { frames, weight } => FrameText::of_others(
             frames,
-            format!("{}, {}", units::duration(weight), units::percent(weight, total_ns)),
+            format!(
+                "{}, {}",
+                units::duration(weight),
+                units::percent(weight, total_ns)
+            ),
         ),
     };
     let picture = svg::finish(&drawn, &header, frame).context("inferno's SVG has an unexpected form")?;
@@ -221,11 +225,7 @@ fn meaning(
             GroupBy::None => "top: a function of any task; below: what it awaits",
         },
     };
-    let hidden = match layout.hidden {
-        0 => String::new(),
-        hidden => format!(" · {} too narrow to draw", units::counted(hidden as u64, "frame")),
-    };
-    let mut lines = vec![format!("{what} · {order}{hidden}")];
+    let mut lines = vec![format!("{what} · {order}{}", layout.too_narrow())];
     if tree.nodes.iter().any(|node| node.is_continued) {
         lines.push(
             "below a wait for a task: what the awaited tasks did, in the proportions of all tasks of that name and place"

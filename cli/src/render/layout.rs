@@ -2,6 +2,8 @@
 
 use asyncprof_core::view::{CallTree, FrameKind, NodeId};
 
+use super::units;
+
 /// JavaScript in the picture reads widths as doubles: beyond this they would be rounded.
 const MAX_UNITS: u64 = 1 << 50;
 
@@ -21,7 +23,10 @@ pub(crate) struct Layout {
 pub(crate) enum Boxed {
     Node(NodeId),
     /// The frames on one parent that have no box of their own, and what they weigh.
-    Others { frames: usize, weight: u64 },
+    Others {
+        frames: usize,
+        weight: u64,
+    },
 }
 
 pub(crate) struct Placed {
@@ -89,6 +94,14 @@ impl Layout {
             open[first..].reverse();
         }
         layout
+    }
+
+    /// What a caption says of frames without a box; nothing if each has one.
+    pub(crate) fn too_narrow(&self) -> String {
+        match self.hidden {
+            0 => String::new(),
+            hidden => format!(" · {} too narrow to draw", units::counted(hidden as u64, "frame")),
+        }
     }
 
     /// Folded lines in which every frame is named by its position in `boxes`: unique, sorted as drawn, and
@@ -189,7 +202,12 @@ mod tests {
     fn narrow_frames_that_are_wide_together_have_one_box() {
         let mut builder = ProfileBuilder::new();
         let group = builder.group("task", TaskKind::Task, 1);
-        for (name, ns) in [("app::wide", 700), ("app::a", 100), ("app::b", 100), ("app::c", 100)] {
+        for (name, ns) in [
+            ("app::wide", 700),
+            ("app::a", 100),
+            ("app::b", 100),
+            ("app::c", 100),
+        ] {
             let stack = builder.stack(&[name]);
             builder.row(group, stack, State::Running, 1, ns);
         }

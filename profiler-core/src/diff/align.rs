@@ -6,7 +6,7 @@ use super::compare::DiffOptions;
 use super::measure::{Blocks, Measure};
 use crate::profile::{Profile, Row};
 use crate::view::counted::Then;
-use crate::view::prefix_tree::{Paths, Prefix};
+use crate::view::prefix_tree::{Paths, Prefix, sum};
 use crate::view::row_paths::RowPaths;
 use crate::view::{Analysis, Category, FrameKind, TreeOptions};
 
@@ -21,12 +21,12 @@ pub(super) struct Place {
     pub(super) measures: Vec<Measure>,
 }
 
-/// Of more paths than these, places with too little time are taken together.
-const MAX_PATHS_IN_FULL: usize = 50_000;
+/// Of more paths than these in each run, places with too little time are taken together.
+pub(super) const MAX_PATHS_IN_FULL: usize = 50_000;
 
 /// Which part of what matters (`min_effect`) is too little then. It is told from the time of all runs together, so it
 /// says nothing about which way a place has changed.
-const MIN_PART: f64 = 0.01;
+pub(super) const MIN_PART: f64 = 0.01;
 
 /// Places in an order that does not depend on that of the runs: parents before children, siblings by name.
 pub(super) fn align(runs: &[&Profile], blocks: Blocks, options: &DiffOptions) -> Vec<Place> {
@@ -37,14 +37,18 @@ pub(super) fn align(runs: &[&Profile], blocks: Blocks, options: &DiffOptions) ->
     };
     let mut laid = Laid::default();
     for (number, run) in runs.iter().enumerate() {
-        laid.add(number, &RowPaths::new(&Analysis::new(run, &options.rules), &tree_options));
+        laid.add(
+            number,
+            &RowPaths::new(&Analysis::new(run, &options.rules), &tree_options),
+        );
     }
-    let min_share = match laid.paths.len() > MAX_PATHS_IN_FULL {
-        true => options.min_effect * MIN_PART,
-        false => 0.0,
+    let weights: Vec<u64> = laid.rows.iter().map(|(_, row)| row.stats.total_ns).collect();
+    let min_weight = match laid.rows.len() > MAX_PATHS_IN_FULL * runs.len() {
+        true => (sum(&weights) as f64 * options.min_effect * MIN_PART).ceil() as u64,
+        false => 0,
     };
-    let min_weight = (laid.paths.total() as f64 * min_share).ceil() as u64;
-    let tree = laid.paths.tree(|step| step, min_weight);
+    let keys: Vec<u32> = (0..laid.steps.len() as u32).collect();
+    let tree = laid.paths.tree(&keys, &weights, min_weight);
     let mut places: Vec<Place> = Vec::with_capacity(tree.places.len());
     for place in &tree.places {
         let (name, kind) = match place.what {
@@ -102,11 +106,14 @@ struct Laid<'p> {
 
 impl<'p> Laid<'p> {
     fn add(&mut self, run: usize, of_run: &RowPaths<'_, 'p>) {
-        let steps: Vec<u32> = of_run.steps().map(|(text, kind)| self.step(name(text, kind), kind)).collect();
+        let steps: Vec<u32> = of_run
+            .steps()
+            .map(|(text, kind)| self.step(name(text, kind), kind))
+            .collect();
         for (at, counted) in of_run.rows.iter().enumerate() {
             if let Then::State(row) = counted.then {
                 let path = of_run.paths.path(at).iter().map(|&step| steps[step as usize]);
-                self.paths.push(path, row.stats.total_ns);
+                self.paths.push(path);
                 self.rows.push((run, row));
             }
         }

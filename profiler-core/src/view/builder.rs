@@ -7,7 +7,7 @@ use super::analysis::Analysis;
 use super::continued::AwaitedTasks;
 use super::counted::Then;
 use super::functions::NameId;
-use super::prefix_tree::{Prefix, PrefixPlace};
+use super::prefix_tree::{Prefix, PrefixPlace, sum};
 use super::row_paths::RowPaths;
 use super::steps::Step;
 use super::tree::{CallTree, FrameKind, Node, NodeId, TreeOptions};
@@ -33,9 +33,16 @@ impl<'a, 'p> Builder<'a, 'p> {
     }
 
     pub(super) fn build(mut self) -> CallTree {
-        let RowPaths { paths, steps, options, .. } = &self.rows;
-        let min_weight = paths.total() as f64 * options.min_share;
-        let tree = paths.tree(|step| steps.key(step), min_weight.ceil() as u64);
+        let RowPaths {
+            paths,
+            rows,
+            steps,
+            options,
+            ..
+        } = &self.rows;
+        let weights: Vec<u64> = rows.iter().map(|counted| counted.stats.total_ns).collect();
+        let min_weight = (sum(&weights) as f64 * options.min_share).ceil() as u64;
+        let tree = paths.tree(steps.keys(), &weights, min_weight);
         let mut awaited_tasks = AwaitedTasks::new();
         // The places above.
         let mut line: Vec<NodeId> = Vec::new();

@@ -105,7 +105,8 @@ impl Builder<'_, '_> {
         for (deed, ns) in split(ns, &deeds) {
             let mut path = vec![self.rows.group_step(awaited)];
             if ns >= following.min_ns {
-                self.rows.push_stack(&mut path, deed.stack, is_busy(deed.activity));
+                self.rows
+                    .push_stack(&mut path, deed.stack, is_busy(deed.activity));
             }
             path.push(self.rows.state_step(deed.activity));
             let state = self.add_continued(wait, &path, Some(deed.activity), ns);

@@ -8,14 +8,14 @@ use std::ops::Range;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Paths {
     steps: Vec<u32>,
-    /// Where each path ends in `steps`, and its weight.
-    ends: Vec<(usize, u64)>,
+    /// Where each path ends in `steps`.
+    ends: Vec<usize>,
 }
 
 impl Paths {
-    pub(crate) fn push(&mut self, path: impl IntoIterator<Item = u32>, weight: u64) {
+    pub(crate) fn push(&mut self, path: impl IntoIterator<Item = u32>) {
         self.steps.extend(path);
-        self.ends.push((self.steps.len(), weight));
+        self.ends.push(self.steps.len());
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -23,18 +23,14 @@ impl Paths {
     }
 
     pub(crate) fn path(&self, at: usize) -> &[u32] {
-        let start = at.checked_sub(1).map_or(0, |before| self.ends[before].0);
-        &self.steps[start..self.ends[at].0]
+        let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.steps[start..self.ends[at]]
     }
 
-    pub(crate) fn total(&self) -> u64 {
-        self.ends.iter().fold(0, |sum, end| sum.saturating_add(end.1))
-    }
-
-    /// The tree in which paths run together as long as their steps have the same key. Places of less than `min_weight`
-    /// are among their parents' others.
-    pub(crate) fn tree(&self, key: impl Fn(u32) -> u32, min_weight: u64) -> PrefixTree {
-        PrefixTree::new(self, key, min_weight)
+    /// The tree in which paths run together as long as their steps have the same key. `keys` has that of each step,
+    /// `weights` that of each path. Places of less than `min_weight` are among their parents' others.
+    pub(crate) fn tree(&self, keys: &[u32], weights: &[u64], min_weight: u64) -> PrefixTree {
+        PrefixTree::new(self, keys, weights, min_weight)
     }
 }
 
@@ -64,6 +60,10 @@ pub(crate) enum Prefix {
     Others(usize),
 }
 
+pub(crate) fn sum(weights: &[u64]) -> u64 {
+    weights.iter().fold(0, |sum, &weight| sum.saturating_add(weight))
+}
+
 /// A path in its sorted place.
 #[derive(Clone, Copy)]
 struct Sorted {
@@ -83,24 +83,8 @@ struct Open {
 }
 
 impl PrefixTree {
-    fn new(paths: &Paths, key: impl Fn(u32) -> u32, min_weight: u64) -> PrefixTree {
-        let keys = |path: u32| paths.path(path as usize).iter().map(|&step| key(step));
-        let mut order: Vec<u32> = (0..paths.len() as u32).collect();
-        order.sort_by(|&a, &b| keys(a).cmp(keys(b)));
-        let mut before: Option<u32> = None;
-        let mut sorted: Vec<Sorted> = Vec::with_capacity(order.len());
-        for path in order {
-            let shared = before.map_or(0, |before| {
-                keys(before).zip(keys(path)).take_while(|(a, b)| a == b).count()
-            });
-            sorted.push(Sorted {
-                path,
-                len: paths.path(path as usize).len() as u32,
-                shared: shared as u32,
-                weight: paths.ends[path as usize].1,
-            });
-            before = Some(path);
-        }
+    fn new(paths: &Paths, keys: &[u32], weights: &[u64], min_weight: u64) -> PrefixTree {
+        let mut sorted = sorted(paths, keys, weights);
         let mut places = Vec::new();
         let mut open = vec![Open {
             range: 0..sorted.len(),
@@ -148,6 +132,34 @@ impl PrefixTree {
             order: sorted.iter().map(|sorted| sorted.path).collect(),
         }
     }
+}
+
+fn sorted(paths: &Paths, keys: &[u32], weights: &[u64]) -> Vec<Sorted> {
+    let key = |step: u32| keys[step as usize];
+    // How long two paths run together, and what comes next on each.
+    let fork = |a: u32, b: u32| {
+        let (a, b) = (paths.path(a as usize), paths.path(b as usize));
+        let shared = a
+            .iter()
+            .zip(b)
+            .take_while(|&(&a, &b)| a == b || key(a) == key(b))
+            .count();
+        let next = |path: &[u32]| path.get(shared).map(|&step| key(step));
+        (shared, next(a), next(b))
+    };
+    let mut order: Vec<u32> = (0..paths.len() as u32).collect();
+    order.sort_by(|&a, &b| {
+        let (_, a, b) = fork(a, b);
+        a.cmp(&b)
+    });
+    let before = std::iter::once(None).chain(order.iter().copied().map(Some));
+    let place = |(&path, before): (&u32, Option<u32>)| Sorted {
+        path,
+        len: paths.path(path as usize).len() as u32,
+        shared: before.map_or(0, |before| fork(before, path).0) as u32,
+        weight: weights[path as usize],
+    };
+    order.iter().zip(before).map(place).collect()
 }
 
 /// Paths that share one key more.
@@ -217,8 +229,8 @@ mod tests {
 
     fn paths(paths: &[(Vec<u32>, u64)]) -> Paths {
         let mut all = Paths::default();
-        for (path, weight) in paths {
-            all.push(path.iter().copied(), *weight);
+        for (path, _) in paths {
+            all.push(path.iter().copied());
         }
         all
     }
@@ -256,7 +268,7 @@ mod tests {
             min_weight in 0..12_u64,
         ) {
             let all = paths(&given);
-            let tree = named(&all, &all.tree(|step| step, min_weight));
+            let tree = named(&all, &all.tree(&[0, 1, 2], &given.iter().map(|path| path.1).collect::<Vec<_>>(), min_weight));
             let mut weights: HashMap<Vec<u32>, u64> = HashMap::new();
             for (path, weight) in &given {
                 for len in 1..=path.len() {

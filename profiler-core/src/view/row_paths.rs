@@ -46,16 +46,17 @@ impl<'a, 'p> RowPaths<'a, 'p> {
                 path.reverse();
             }
             let steps = path.iter().map(|step| made.steps.number(step));
-            made.paths.push(steps, counted.stats.total_ns);
+            made.paths.push(steps);
         }
         made.rows = rows;
         made
     }
 
     /// The names and kinds of the steps, by number.
+    #[cfg(feature = "diff")]
     pub(crate) fn steps(&self) -> impl Iterator<Item = (&str, FrameKind)> {
         let all = self.steps.all().iter();
-        all.map(|(step, _)| (self.names.text(step.name), step.kind))
+        all.map(|step| (self.names.text(step.name), step.kind))
     }
 
     fn path(&mut self, counted: &Counted<'_>) -> Vec<Step> {

@@ -1,6 +1,6 @@
 //! The steps that paths are made of, each distinct one a number.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 use super::functions::{NameId, Names, Place};
 use super::path::Shown;
@@ -38,10 +38,11 @@ impl Step {
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Steps {
-    /// With the numbers of their nodes' names and kinds.
-    steps: Vec<(Step, u32)>,
-    numbers: HashMap<Step, u32>,
-    keys: HashMap<(NameId, FrameKind), u32>,
+    steps: Vec<Step>,
+    /// Of each step: those of one name and kind are one node, wherever they lead.
+    keys: Vec<u32>,
+    numbers: FxHashMap<Step, u32>,
+    nodes: FxHashMap<(NameId, FrameKind), u32>,
 }
 
 impl Steps {
@@ -49,24 +50,25 @@ impl Steps {
         if let Some(&number) = self.numbers.get(step) {
             return number;
         }
-        let next = self.keys.len() as u32;
-        let key = *self.keys.entry((step.name, step.kind)).or_insert(next);
+        let next = self.nodes.len() as u32;
+        let key = *self.nodes.entry((step.name, step.kind)).or_insert(next);
         let number = u32::try_from(self.steps.len()).expect("fewer than 2^32 steps");
-        self.steps.push((*step, key));
+        self.steps.push(*step);
+        self.keys.push(key);
         self.numbers.insert(*step, number);
         number
     }
 
-    pub(super) fn all(&self) -> &[(Step, u32)] {
+    #[cfg(feature = "diff")]
+    pub(super) fn all(&self) -> &[Step] {
         &self.steps
     }
 
     pub(super) fn get(&self, number: u32) -> &Step {
-        &self.steps[number as usize].0
+        &self.steps[number as usize]
     }
 
-    /// Steps of one name and kind, wherever they lead, are one node: of the same key.
-    pub(super) fn key(&self, number: u32) -> u32 {
-        self.steps[number as usize].1
+    pub(super) fn keys(&self) -> &[u32] {
+        &self.keys
     }
 }

@@ -63,7 +63,7 @@ pub(crate) fn diff_picture(diff: &Diff, captions: &Captions, width: Width) -> an
         lines: vec![
             largest(diff, unit, "slower", |node| node.effect > 0.0),
             largest(diff, unit, "faster", |node| node.effect < 0.0),
-            meaning(captions, width, layout.hidden),
+            meaning(captions, width, &layout),
         ],
         legend: legend(diff, captions.min_effect),
     };
@@ -151,7 +151,7 @@ fn largest(diff: &Diff, unit: Unit, word: &str, is_in: impl Fn(&DiffNode) -> boo
     }
 }
 
-fn meaning(captions: &Captions, width: Width, hidden: usize) -> String {
+fn meaning(captions: &Captions, width: Width, layout: &Layout) -> String {
     let what = match captions.unit {
         Unit::Share => format!("share of all {}", captions.time),
         _ => format!("{}{}", captions.time, captions.per),
@@ -161,11 +161,8 @@ fn meaning(captions: &Captions, width: Width, hidden: usize) -> String {
         Width::Base => "in the base",
         Width::New => "in the new runs",
     };
-    let hidden = match hidden {
-        0 => String::new(),
-        hidden => format!(" · {} too narrow to draw", units::counted(hidden as u64, "frame")),
-    };
-    format!("width = {what}, {side} · colour = verdict, and new : base · framed = to blame{hidden}")
+    let too_narrow = layout.too_narrow();
+    format!("width = {what}, {side} · colour = verdict, and new : base · framed = to blame{too_narrow}")
 }
 
 fn legend(diff: &Diff, min_effect: f64) -> Vec<LegendEntry> {
