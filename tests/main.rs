@@ -22,6 +22,7 @@ mod processes;
 mod profiles;
 mod programs;
 mod python;
+mod python_links;
 mod recordings;
 mod rules;
 mod runtimes;

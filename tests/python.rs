@@ -161,6 +161,7 @@ fn programs_do_not_notice() {
         "again",
         "daemon",
         "eager",
+        "pool",
         "modules",
         "garbage",
     ];

@@ -11,6 +11,7 @@ use asyncprof_core::python::{
 };
 
 use super::interpreter::{Api, Interpreter, Object};
+use super::links_layout::LinksLayout;
 use super::memory::{DESCRIPTOR_DEF, LIST_ITEMS, half, read, type_of, word, words_of};
 use super::probe::{Probe, attribute};
 
@@ -24,6 +25,8 @@ pub(super) struct Layout {
     pub(super) stack: StackLayout,
     pub(super) in_coroutine: InCoroutine,
     pub(super) chain: ChainLayout,
+    /// None if it is not understood: then waits are not linked to what ends them.
+    pub(super) links: Option<LinksLayout>,
 }
 
 /// Offsets in `_asyncio.Task`, and in `_asyncio.Future`, which begins alike.
@@ -100,9 +103,11 @@ pub(super) unsafe fn find<T>(
     let frames = FoundFrames::of(&std::mem::take(&mut *lock())).ok_or("frames")?;
     // SAFETY: as above.
     let layout = unsafe {
+        let in_coroutine = in_coroutines(&interpreter.api, &probe, &frames).ok_or("coroutines")?;
         Layout {
             task: task(&probe).ok_or("tasks")?,
-            in_coroutine: in_coroutines(&interpreter.api, &probe, &frames).ok_or("coroutines")?,
+            in_coroutine,
+            links: LinksLayout::find(&interpreter.api, &probe, in_coroutine),
             stack: StackLayout {
                 frame: frames.layout,
                 code: code(interpreter, &probe).ok_or("code")?,
@@ -116,7 +121,7 @@ pub(super) unsafe fn find<T>(
 }
 
 /// The only offset at which each of these objects' words holds its value.
-fn place<const N: usize>(objects: [(&[u64], u64); N]) -> Option<u64> {
+pub(super) fn place<const N: usize>(objects: [(&[u64], u64); N]) -> Option<u64> {
     let len = objects.iter().map(|(words, _)| words.len()).min()?;
     let mut places = (2..len).filter(|&at| objects.iter().all(|(words, value)| words[at] == *value));
     let first = places.next()?;

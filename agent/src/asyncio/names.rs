@@ -6,7 +6,7 @@ use asyncprof_core::stack_table::StackTable;
 
 use super::interpreter::{Api, Object};
 
-use super::memory::{TYPE_NAME, half, word};
+use super::memory::{TYPE_NAME, half, type_of, word};
 
 /// Names remembered per thread; a power of two. The table has them all.
 const ENTRIES: usize = 2048;
@@ -95,6 +95,22 @@ pub(super) struct Naming<'a> {
     pub(super) table: StackTable<'a>,
 }
 
+/// A text of ASCII only; None if it is another.
+///
+/// # Safety
+/// A live text, which lives on while its bytes are used.
+pub(super) unsafe fn ascii<'t>(layout: TextLayout, text: Object) -> Option<&'t str> {
+    // SAFETY: the caller's promise; texts with the mark are followed by as many bytes as they say.
+    unsafe {
+        if half(text + TEXT_STATE) & layout.ascii_mark == 0 {
+            return None;
+        }
+        let len = word(text + LEN) as usize;
+        let ascii = std::slice::from_raw_parts((text + layout.bytes) as *const u8, len);
+        std::str::from_utf8(ascii).ok()
+    }
+}
+
 impl Naming<'_> {
     #[cold]
     unsafe fn intern(&self, code: Object, position: u64) -> u64 {
@@ -147,16 +163,33 @@ impl Naming<'_> {
         self.only(name.to_str().unwrap_or("?"))
     }
 
+    /// A frame named for a builtin function of a module.
+    ///
+    /// # Safety
+    /// A live object, and a C string.
+    pub(super) unsafe fn of_builtin(&self, module: Object, name: u64) -> u64 {
+        // SAFETY: the caller's promise.
+        let name = unsafe { std::ffi::CStr::from_ptr(name as *const _) };
+        let (name, mut room) = (name.to_str().unwrap_or("?"), String::new());
+        // SAFETY: as above.
+        let module = unsafe {
+            (type_of(module) == self.api.PyUnicode_Type)
+                .then(|| self.text(module, &mut room))
+                .flatten()
+        };
+        match module {
+            None | Some("builtins") => self.only(name),
+            Some(module) => self.only(&format!("{module}.{name}")),
+        }
+    }
+
     /// # Safety
     /// A live text, which lives on while its bytes are used.
     pub(super) unsafe fn text<'t>(&self, text: Object, room: &'t mut String) -> Option<&'t str> {
-        let TextLayout { ascii_mark, bytes } = self.layout.text;
-        // SAFETY: the caller's promise; texts with the mark are followed by as many bytes as they say.
+        // SAFETY: the caller's promise.
         unsafe {
-            if half(text + TEXT_STATE) & ascii_mark != 0 {
-                let len = word(text + LEN) as usize;
-                let ascii = std::slice::from_raw_parts((text + bytes) as *const u8, len);
-                return std::str::from_utf8(ascii).ok();
+            if let Some(ascii) = ascii(self.layout.text, text) {
+                return Some(ascii);
             }
             let Texts::All(api) = self.texts else { return None };
             let mut len = 0;

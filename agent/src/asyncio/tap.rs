@@ -9,7 +9,7 @@ use asyncprof_core::stack_table::MAX_FRAMES;
 
 use super::interpreter::{Api, Object, Renamed};
 use super::layout::Layout;
-use super::memory::{FUNCTION_DEF, LIST_ITEMS, LIST_LEN, half, type_of, word};
+use super::memory::{half, type_of};
 use super::names::{Cache, Naming, Texts};
 use crate::recorder::{self, Thread};
 
@@ -20,6 +20,7 @@ pub(super) struct Tap {
     pub(super) layout: Layout,
     /// Tasks' type derives from it.
     pub(super) future_type: Object,
+    pub(super) task_type: Object,
     /// Type of the callable that wakes a task, and if that is one for all builtin functions, which one it is.
     pub(super) wakeup_type: Object,
     pub(super) wakeup_def: u64,
@@ -55,6 +56,25 @@ static TABLES: [AtomicU32; 1 << 16] = [const { AtomicU32::new(0) }; 1 << 16];
 /// Places looked at before names beyond share one.
 const MAX_PROBES: u32 = 64;
 
+/// The index of the table for a name, given as the number of the stack of one frame that is the name, and whether it is
+/// new: then it is told of.
+pub(super) fn table_of_name(thread: &mut Thread, number: u32) -> (u16, bool) {
+    let start = number.wrapping_mul(0x9e37_79b9) >> 16;
+    for probe in 0..MAX_PROBES {
+        let at = start.wrapping_add(probe) as u16;
+        let table = &TABLES[usize::from(at)];
+        match table.compare_exchange(0, number, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) if number != 0 => {
+                thread.write(Kind::TableNamed, 0, at, number.into());
+                return (at, true);
+            }
+            Err(known) if known != number => {}
+            _ => return (at, false),
+        }
+    }
+    (start as u16, false)
+}
+
 /// Forgets all names: they are to be told again, in a forked child.
 pub(super) fn forget_tables() {
     for table in &TABLES {
@@ -80,57 +100,6 @@ impl Tap {
         unsafe { half(future + self.layout.task.state) }
     }
 
-    /// The tasks that wait for this future themselves, the first few of them, into `waiting`.
-    ///
-    /// # Safety
-    /// As for [`Tap::state_of`], and the lock is held.
-    #[inline]
-    pub(super) unsafe fn waiting_for(&self, future: Object, waiting: &mut [Object]) -> usize {
-        let task = &self.layout.task;
-        let mut len = 0;
-        let mut add = |callback: Object| {
-            // SAFETY: a callback is a live object, and one that wakes has a task.
-            let woken = unsafe { self.woken_by(callback) };
-            if woken != 0 && len < waiting.len() {
-                waiting[len] = woken;
-                len += 1;
-            }
-        };
-        // SAFETY: the caller's promise; the list holds tuples whose first item is the callback.
-        unsafe {
-            let first = word(future + task.callback);
-            if first != 0 {
-                add(first);
-            }
-            let others = word(future + task.callbacks);
-            if others != 0 && type_of(others) == self.api.PyList_Type {
-                let (items, len) = (word(others + LIST_ITEMS), word(others + LIST_LEN));
-                for at in 0..len {
-                    add(word(word(items + at * 8) + task.tuple_item));
-                }
-            }
-        }
-        len
-    }
-
-    /// The task that this callback wakes; 0 if it is another callback.
-    ///
-    /// # Safety
-    /// A live object.
-    #[inline]
-    unsafe fn woken_by(&self, callback: Object) -> Object {
-        // SAFETY: objects of these types have those words.
-        unsafe {
-            let is_ours = type_of(callback) == self.wakeup_type
-                && (self.wakeup_def == 0 || word(callback + FUNCTION_DEF) == self.wakeup_def);
-            if is_ours {
-                word(callback + self.layout.task.wakeup_task)
-            } else {
-                0
-            }
-        }
-    }
-
     /// The index of a task's table: that of its name, if it was given one, or of its coroutine. Tells of it when it is
     /// new.
     ///
@@ -146,20 +115,7 @@ impl Tap {
             };
             usize::from(frames[0] != 0)
         }) as u32;
-        let start = number.wrapping_mul(0x9e37_79b9) >> 16;
-        for probe in 0..MAX_PROBES {
-            let at = start.wrapping_add(probe) as u16;
-            let table = &TABLES[usize::from(at)];
-            match table.compare_exchange(0, number, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) if number != 0 => {
-                    thread.write(Kind::TableNamed, 0, at, number.into());
-                    return at;
-                }
-                Err(known) if known != number => {}
-                _ => return at,
-            }
-        }
-        start as u16
+        table_of_name(thread, number).0
     }
 
     /// The name that the program gave; None for asyncio's own `Task-123`.
