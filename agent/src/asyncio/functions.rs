@@ -58,10 +58,16 @@ impl Function {
                         (api.PyErr_Clear)();
                         (first != 0).then_some(first)
                     };
+                    // FastAPI's way to call a route.
+                    let wrapped = || {
+                        let named = part(function, c"keywords")?;
+                        let wrapped = (api.PyDict_GetItemString)(named, c"function".as_ptr());
+                        (wrapped != 0 && type_of(wrapped) == api.PyFunction_Type).then_some(wrapped)
+                    };
                     // `to_thread` calls its function in a context.
                     match called {
                         Some(called) if is_run(tap, called) => first(),
-                        called => called,
+                        called => wrapped().or(called),
                     }
                 } else {
                     None
