@@ -9,7 +9,7 @@ fn main() {
         .parent()
         .expect("cli/ lies in the workspace")
         .to_owned();
-    for source in ["agent", "profiler-core", "Cargo.lock"] {
+    for source in ["agent", "profiler-core", "Cargo.toml", "Cargo.lock"] {
         println!("cargo::rerun-if-changed={}", root.join(source).display());
     }
     let variable = |name| env::var(name).unwrap_or_else(|_| panic!("cargo sets {name} for build scripts"));
@@ -20,7 +20,8 @@ fn main() {
     let mut cargo = Command::new(variable("CARGO"));
     cargo.current_dir(&root).args([
         "build",
-        "--release",
+        "--profile",
+        "agent",
         "--package",
         "asyncprof-agent",
         "--features",
@@ -47,6 +48,6 @@ fn main() {
     assert!(status.success(), "the agent did not build: {status}");
     println!(
         "cargo::rustc-env=ASYNCPROF_AGENT={}",
-        built.join("release/libasyncprof_agent.so").display()
+        built.join("agent/libasyncprof_agent.so").display()
     );
 }

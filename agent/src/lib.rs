@@ -19,6 +19,7 @@ mod patch;
 mod recorder;
 mod restart;
 mod sampling;
+mod stack_memo;
 mod start;
 mod thread_pointer;
 mod tokio;

@@ -8,7 +8,7 @@ use std::ffi::c_void;
 use std::io;
 use std::ops::Range;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering, compiler_fence};
+use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, compiler_fence};
 use std::sync::{Arc, OnceLock};
 
 use asyncprof_core::clock::ClockSource;
@@ -20,6 +20,7 @@ use asyncprof_core::stack_table::MAX_FRAMES;
 
 use crate::asyncio::{self, NameCache};
 use crate::sampling::{Callers, Interrupted};
+use crate::stack_memo::StackMemo;
 use crate::thread_pointer;
 use crate::unwind::{self, Cache, Entry};
 use crate::unwind_rules::Rules;
@@ -103,6 +104,8 @@ impl Polled {
 pub(crate) struct Work {
     /// Address of the future that stands for it, which we hold; 0 for none.
     pub(crate) future: u64,
+    /// The frame of Python that took it.
+    pub(crate) frame: u64,
     /// What was polled before.
     pub(crate) outer: Polled,
 }
@@ -110,6 +113,7 @@ pub(crate) struct Work {
 impl Work {
     const NONE: Work = Work {
         future: 0,
+        frame: 0,
         outer: Polled::NONE,
     };
 }
@@ -136,6 +140,8 @@ pub(crate) struct Thread {
     pub(crate) panics: u32,
     /// Registrations handed out on this thread; their tags are taken from it.
     pub(crate) registrations: u64,
+    /// Not 0 while events are wanted.
+    recording: &'static AtomicU64,
     clock: ClockSource,
     /// The clock's reading at tick 0.
     base_ticks: u64,
@@ -144,8 +150,9 @@ pub(crate) struct Thread {
     producer: Producer<'static>,
     probe: &'static ThreadProbe,
     cache: Cache,
-    /// Zeros are an empty table.
+    /// Zeros are an empty table, and an empty memo.
     rules: Rules,
+    memo: StackMemo,
     frames: [u64; MAX_FRAMES],
     /// Zeros are an empty one, and names are the same for all owners.
     names: NameCache,
@@ -230,7 +237,7 @@ pub(crate) fn current() -> Option<&'static mut Thread> {
     // SAFETY: alive, so initialised and this thread's alone. Callers let go of it before they call the runtime,
     // and a signal handler that comes between is sent away by `busy`.
     let thread = unsafe { &mut *thread };
-    (!thread.busy && RECORDER.get()?.region.is_recording()).then_some(thread)
+    (!thread.busy && thread.recording.load(Ordering::Relaxed) != 0).then_some(thread)
 }
 
 /// As [`current`], for a signal that may have come between the words of an event: then the question is let go, to be
@@ -251,8 +258,9 @@ pub(crate) fn interrupted() -> Option<&'static mut Thread> {
     thread
 }
 
-/// Takes from the calling thread the work that it began in this frame of Python, even if nothing is recorded any more.
-pub(crate) fn take_work(frame: u64) -> Option<Work> {
+/// Takes from the calling thread the work that it began in the frame of Python that is `here`, even if nothing is
+/// recorded any more.
+pub(crate) fn take_work(here: impl FnOnce() -> u64) -> Option<Work> {
     let thread = thread_pointer::get();
     // SAFETY: as in `current`; a signal's handler does not touch it.
     unsafe {
@@ -260,7 +268,7 @@ pub(crate) fn take_work(frame: u64) -> Option<Work> {
             return None;
         }
         let work = &mut (*thread).work;
-        let is_meant = work.future != 0 && (*thread).polled.outer_frame == frame;
+        let is_meant = work.future != 0 && work.frame == here();
         is_meant.then(|| std::mem::replace(work, Work::NONE))
     }
 }
@@ -313,6 +321,7 @@ fn enter() -> Option<&'static mut Thread> {
         (&raw mut (*place).slot).write(slot);
         (&raw mut (*place).polled).write(Polled::NONE);
         (&raw mut (*place).work).write(Work::NONE);
+        (&raw mut (*place).recording).write(recorder.region.recording_word());
         (&raw mut (*place).clock).write(recorder.region.clock());
         (&raw mut (*place).base_ticks).write(recorder.region.base_ticks());
         (&raw mut (*place).own_stack).write(own_stack);
@@ -383,6 +392,14 @@ pub(crate) fn set_answers(answers: bool) {
         recorder
             .region
             .set_answers(recorder.process.load(Ordering::Relaxed), answers);
+    }
+}
+
+/// An event found no room.
+#[cold]
+fn lost() {
+    if let Some(recorder) = RECORDER.get() {
+        recorder.region.stop_if_abandoned();
     }
 }
 
@@ -458,32 +475,38 @@ impl Thread {
         }
     }
 
-    /// Writes one event, stamped now.
-    #[inline]
+    /// Writes one event, stamped now if its kind is.
+    #[inline(always)]
     pub(crate) fn write(&mut self, kind: Kind, subject: u64, aux: u16, value: u64) {
         self.busy = true;
         compiler_fence(Ordering::SeqCst);
-        self.producer.push(Event {
+        let ticks = if kind.has_time() {
+            self.clock.ticks().saturating_sub(self.base_ticks)
+        } else {
+            0
+        };
+        let written = self.producer.push(Event {
             kind,
-            ticks: self.clock.ticks().saturating_sub(self.base_ticks),
+            ticks,
             subject,
             aux,
             value,
         });
-        if self.producer.is_losing()
-            && let Some(recorder) = RECORDER.get()
-        {
-            recorder.region.stop_if_abandoned();
+        if !written {
+            lost();
         }
         compiler_fence(Ordering::SeqCst);
         self.busy = false;
     }
 
-    /// The tag of a registration made now, from 1 to `most`.
+    /// The tag of a registration made now, from 1 to `most`, which is one less than a power of two.
     #[inline]
     pub(crate) fn next_tag(&mut self, most: u64) -> u64 {
         self.registrations = self.registrations.wrapping_add(1);
-        self.registrations % most + 1
+        if self.registrations & most == 0 {
+            self.registrations = self.registrations.wrapping_add(1);
+        }
+        self.registrations & most
     }
 
     /// The number of a text that the program gives us.
@@ -499,20 +522,31 @@ impl Thread {
         &mut self,
         fill: impl FnOnce(&mut NameCache, &mut [u64; MAX_FRAMES], &'static Region) -> usize,
     ) -> u64 {
-        let Some(recorder) = RECORDER.get() else { return 0 };
+        let number = self.with_names(|names, frames, region| {
+            let len = fill(names, frames, region);
+            region.stacks().intern(&frames[..len])
+        });
+        number.map_or(0, u64::from)
+    }
+
+    /// Does what needs the names that this thread remembers. A signal's handler needs them, too, and stays away.
+    #[inline]
+    pub(crate) fn with_names<T>(
+        &mut self,
+        work: impl FnOnce(&mut NameCache, &mut [u64; MAX_FRAMES], &'static Region) -> T,
+    ) -> Option<T> {
+        let recorder = RECORDER.get()?;
         self.busy = true;
         compiler_fence(Ordering::SeqCst);
-        let len = fill(&mut self.names, &mut self.frames, &recorder.region);
-        let number = recorder.region.stacks().intern(&self.frames[..len]);
+        let result = work(&mut self.names, &mut self.frames, &recorder.region);
         compiler_fence(Ordering::SeqCst);
         self.busy = false;
-        u64::from(number)
+        Some(result)
     }
 
     /// The number of the stack above `entry`, up to the poll or the thread's end.
     #[inline]
     pub(crate) fn stack(&mut self, entry: Entry) -> u64 {
-        let Some(recorder) = RECORDER.get() else { return 0 };
         let own = &self.own_stack;
         // The upper end of what may be read. On a stack that is not the thread's own (a coroutine's, a signal's) only
         // the return address itself is known to be there.
@@ -525,10 +559,33 @@ impl Thread {
         } else {
             own.end
         };
+        // SAFETY: as was just told; on the thread's own stack all between where it stands and an end is mapped.
+        match unsafe { self.memo.recognise(entry, top) } {
+            Some(number) => number.into(),
+            None => self.unwind(entry, top),
+        }
+    }
+
+    #[cold]
+    fn unwind(&mut self, entry: Entry, top: u64) -> u64 {
+        let Some(recorder) = RECORDER.get() else { return 0 };
         self.busy = true;
         compiler_fence(Ordering::SeqCst);
         let len = unwind::capture(&mut self.rules, &mut self.cache, entry, top, &mut self.frames);
         let number = recorder.region.stacks().intern(&self.frames[..len]);
+        if number != 0 {
+            // SAFETY: as in `stack`.
+            unsafe {
+                unwind::remember(
+                    &mut self.memo,
+                    &mut self.rules,
+                    &mut self.cache,
+                    entry,
+                    top,
+                    number,
+                )
+            };
+        }
         compiler_fence(Ordering::SeqCst);
         self.busy = false;
         u64::from(number)

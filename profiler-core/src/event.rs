@@ -1,10 +1,12 @@
-//! What a tap writes down: one event, two or three words.
+//! What a tap writes down: one event, up to three words.
 //!
 //! | word | bits 63–48 | bits 47–0 |
 //! |---|---|---|
 //! | 0 | kind in bits 63–56 | ticks since the recording's start in bits 55–0 |
-//! | 1 | [`Event::aux`] | [`Event::subject`]: an address that stands for a task or a waker |
-//! | 2 | [`Event::value`] (kinds that have one) | |
+//! | 1 (most kinds) | [`Event::aux`] | [`Event::subject`]: an address that stands for a task or a waker |
+//! | 2 (kinds that have it) | [`Event::value`] | |
+//!
+//! An [`Await`](Kind::Await) is one word without a time: its kind, its aux in bits 55–48, its value in bits 47–0.
 //!
 //! Every runtime's tap writes these and nothing else; `docs/architecture.md` says which calls they come from.
 
@@ -32,7 +34,8 @@ pub enum Kind {
     PollStart = 4,
     /// Aux: an [`Outcome`], and maybe [`LINGERS`].
     PollEnd = 5,
-    /// The task being polled gave out a waker. Aux: the registration's tag; value: the await stack.
+    /// What is polled innermost on this thread gave out a waker. Aux: the registration's tag; value: the await stack.
+    /// Nobody asks when.
     Await = 6,
     /// Aux: [`wake_aux`] of the tag of the waker used, 0 if it had none; value: the waking thread's stack.
     Wake = 7,
@@ -65,10 +68,12 @@ pub enum Kind {
     /// The tasks of a table have a name of their own. Subject: none; aux: the table's index; value: a stack of the one
     /// frame that names them.
     TableNamed = 19,
+    /// The innermost poll on this thread has ended, its task suspended: as a `PollEnd`, but shorter.
+    PollPending = 20,
     /// What ends the wait of a task is another's end, which a callback has told: the wake-up that follows on this thread
     /// is by that one, whatever is polled here. Subject: the task that is woken; value: the address of the one that has
     /// ended, 0 for nobody.
-    Passed = 20,
+    Passed = 21,
 }
 
 /// In the aux of a [`Kind::PollEnd`]: callbacks are yet to tell others that the task has ended.
@@ -90,7 +95,7 @@ pub fn wake_aux(tag: u16, relays: u8) -> u16 {
 }
 
 impl Kind {
-    const ALL: [Kind; 20] = [
+    const ALL: [Kind; 21] = [
         Kind::ThreadStart,
         Kind::Gap,
         Kind::Spawn,
@@ -110,6 +115,7 @@ impl Kind {
         Kind::Work,
         Kind::Label,
         Kind::TableNamed,
+        Kind::PollPending,
         Kind::Passed,
     ];
 
@@ -118,8 +124,10 @@ impl Kind {
     }
 
     /// Length of a record of this kind in words.
+    #[inline]
     pub const fn words(self) -> usize {
         match self {
+            Kind::Await | Kind::PollPending => 1,
             Kind::ThreadStart
             | Kind::PollEnd
             | Kind::End
@@ -129,6 +137,12 @@ impl Kind {
             | Kind::Work => 2,
             _ => MAX_WORDS,
         }
+    }
+
+    /// Whether events of this kind tell when they were.
+    #[inline]
+    pub const fn has_time(self) -> bool {
+        !matches!(self, Kind::Await)
     }
 }
 
@@ -172,9 +186,9 @@ impl Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event {
     pub kind: Kind,
-    /// Ticks of the recording's clock since its start; wraps after years.
+    /// Ticks of the recording's clock since its start; wraps after months. 0 for kinds without a time.
     pub ticks: u64,
-    /// 48 bits.
+    /// 48 bits. 0 for kinds that are about what is polled innermost on their thread.
     pub subject: u64,
     pub aux: u16,
     /// 0 for kinds without a value.
@@ -190,6 +204,14 @@ impl Event {
     /// The record's words; only the first [`Kind::words`] of them are to be written.
     #[inline]
     pub fn encode(self) -> [u64; MAX_WORDS] {
+        if self.kind == Kind::Await {
+            let aux = u64::from(self.aux & 0xff) << SUBJECT_BITS;
+            return [
+                (self.kind as u64) << TICKS_BITS | aux | self.value & SUBJECT_MASK,
+                0,
+                0,
+            ];
+        }
         [
             (self.kind as u64) << TICKS_BITS | self.ticks & TICKS_MASK,
             u64::from(self.aux) << SUBJECT_BITS | self.subject & SUBJECT_MASK,
@@ -205,6 +227,15 @@ impl Event {
     /// Decodes a record of `kind_of(words[0])?.words()` words; missing words read as 0.
     pub fn decode(words: [u64; MAX_WORDS]) -> Option<Event> {
         let kind = Event::kind_of(words[0])?;
+        if kind == Kind::Await {
+            return Some(Event {
+                kind,
+                ticks: 0,
+                subject: 0,
+                aux: (words[0] >> SUBJECT_BITS) as u16 & 0xff,
+                value: words[0] & SUBJECT_MASK,
+            });
+        }
         Some(Event {
             kind,
             ticks: words[0] & TICKS_MASK,
@@ -222,15 +253,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn decode_reverses_encode(kind in 1u8..=20, ticks in 0..=TICKS_MASK, subject in 0..=SUBJECT_MASK, aux: u16, value: u64) {
+        fn decode_reverses_encode(kind in 1u8..=21, ticks in 0..=TICKS_MASK, subject in 0..=SUBJECT_MASK, aux: u16, value: u64) {
             let kind = Kind::from_byte(kind).unwrap();
-            let event = Event { kind, ticks, subject, aux, value };
+            let event = match kind {
+                Kind::Await => Event { kind, ticks: 0, subject: 0, aux: aux & 0xff, value: value & SUBJECT_MASK },
+                _ => Event { kind, ticks, subject, aux, value },
+            };
             prop_assert_eq!(Event::decode(event.encode()), Some(event));
         }
 
         #[test]
         fn any_word_decodes_or_is_refused(word: u64) {
-            let known = (1..=20).contains(&(word >> 56));
+            let known = (1..=21).contains(&(word >> 56));
             prop_assert_eq!(Event::kind_of(word).is_some(), known);
         }
     }

@@ -41,8 +41,10 @@ impl RingControl {
     }
 }
 
-/// Words that a producer writes before it looks whether the ring was drained and can start over: one page.
-const RESTART_AFTER: u64 = if cfg!(loom) { 2 } else { 512 };
+/// Words that a producer writes before it looks whether the ring was drained and can start over, and from then on
+/// between two looks: a page together.
+const RESTART_AFTER: u64 = if cfg!(loom) { 2 } else { 448 };
+const LOOK_EVERY: u64 = if cfg!(loom) { 0 } else { 64 };
 
 /// The writing side. At any time at most one exists per ring; see [`crate::slots`] for how that is ensured.
 #[derive(Debug)]
@@ -54,6 +56,8 @@ pub struct Producer<'a> {
     tail: u64,
     /// Records dropped and not yet told with a gap.
     untold: u64,
+    /// Up to here there is room, and nothing to look at or to tell.
+    clear_until: u64,
 }
 
 impl<'a> Producer<'a> {
@@ -67,31 +71,48 @@ impl<'a> Producer<'a> {
             head: control.head.load(Ordering::Relaxed),
             tail: tail.max(control.restart.load(Ordering::Relaxed)),
             untold: 0,
+            clear_until: 0,
         }
     }
 
-    /// Whether the last event did not fit.
-    #[inline]
-    pub fn is_losing(&self) -> bool {
-        self.untold != 0
+    /// Writes the event. False if it did not fit and is counted as lost.
+    #[inline(always)]
+    pub fn push(&mut self, event: Event) -> bool {
+        let len = event.kind.words();
+        let at = self.head as usize & (self.words.len() - 1);
+        match self.words.get(at..at + len) {
+            Some(place) if self.head + len as u64 <= self.clear_until => {
+                let record = event.encode();
+                let words = place.iter().zip(&record[..len]);
+                words.for_each(|(place, word)| place.store(*word, Ordering::Relaxed));
+                self.head += len as u64;
+                self.control.head.store(self.head, Ordering::Release);
+                true
+            }
+            _ => self.push_with_care(event),
+        }
     }
 
-    /// Writes the event, or counts it as lost.
-    #[inline]
-    pub fn push(&mut self, event: Event) {
+    #[cold]
+    fn push_with_care(&mut self, event: Event) -> bool {
         let mask = self.words.len() as u64 - 1;
         if self.head & mask >= RESTART_AFTER {
             self.restart_if_drained(mask);
         }
-        if self.untold != 0 && !self.tell_gap(event.ticks) {
-            return self.lose();
-        }
-        if !self.write(event) {
+        let written = (self.untold == 0 || self.tell_gap(event.ticks)) && self.write(event);
+        if !written {
             self.lose();
         }
+        self.clear_until = if written {
+            let lap = self.head & !mask;
+            let look = (lap + RESTART_AFTER).max(self.head + LOOK_EVERY);
+            look.min(self.tail + self.words.len() as u64)
+        } else {
+            0
+        };
+        written
     }
 
-    #[inline]
     fn write(&mut self, event: Event) -> bool {
         let len = event.kind.words();
         if !self.has_space(len as u64) {
@@ -107,7 +128,6 @@ impl<'a> Producer<'a> {
         true
     }
 
-    #[inline]
     fn has_space(&mut self, len: u64) -> bool {
         let capacity = self.words.len() as u64;
         if self.head + len - self.tail <= capacity {
@@ -117,7 +137,6 @@ impl<'a> Producer<'a> {
         self.head + len - self.tail <= capacity
     }
 
-    #[inline]
     fn restart_if_drained(&mut self, mask: u64) {
         // Acquire: what the consumer read is read before we overwrite it.
         if self.control.tail.load(Ordering::Acquire) != self.head {
@@ -130,7 +149,6 @@ impl<'a> Producer<'a> {
         self.control.head.store(self.head, Ordering::Release);
     }
 
-    #[cold]
     fn tell_gap(&mut self, ticks: u64) -> bool {
         let told = self.write(Event {
             kind: Kind::Gap,
@@ -145,7 +163,6 @@ impl<'a> Producer<'a> {
         told
     }
 
-    #[cold]
     fn lose(&mut self) {
         self.untold += 1;
         self.control.lost.fetch_add(1, Ordering::Relaxed);

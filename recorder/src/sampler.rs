@@ -1,8 +1,9 @@
 //! The sampler thread: drains all rings about every 10 ms, brings their events into one order of time and gives
 //! them to the aggregator.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
 use std::collections::hash_map::Entry;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,7 +34,7 @@ const GONE_AFTER_NS: u64 = 60_000_000_000;
 
 /// Events given to the aggregator before the rings are drained again: a few milliseconds of work.
 const FEED_CHUNK: usize = 1 << 14;
-/// Rings are not drained meanwhile if so many events are held: some 40 MB.
+/// Rings are not drained meanwhile if so many events are held: some 25 MB.
 const MOST_HELD: usize = 3 << 18;
 
 /// Samples of blocked threads, and how often threads are looked at.
@@ -173,9 +174,11 @@ struct Live {
     gone_ticks: Option<u64>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Ring {
-    /// The time of its last event: a ring's order is never changed.
+    /// Read and not yet given to the aggregator, in the order of time: no event is earlier than the one before.
+    held: VecDeque<Event>,
+    /// The time of its last event.
     last_ticks: u64,
     /// Lost events of which the aggregator knows, and those of a loss that may still go on.
     told: u64,
@@ -192,9 +195,9 @@ struct State {
     files: HashMap<String, ObjectFile>,
     /// By slot in the region.
     live: HashMap<usize, Live>,
-    /// Events read and not yet given to the aggregator.
-    held: Vec<(u64, usize, Event)>,
     rings: Vec<Ring>,
+    /// What is known of rings but does not come from them, by slot: samples of blocked threads, losses.
+    beside: Vec<(usize, Event)>,
     damaged_rings: u64,
     sampling: Option<Sampling>,
     parts: Option<Parts>,
@@ -214,8 +217,8 @@ impl State {
             processes: Vec::new(),
             files: HashMap::new(),
             live: HashMap::new(),
-            held: Vec::new(),
             rings: Vec::new(),
+            beside: Vec::new(),
             damaged_rings: 0,
             sampling,
             parts,
@@ -337,7 +340,7 @@ impl State {
     fn drain(&mut self) {
         if let Some(sampling) = &self.sampling {
             let samples = sampling.blocked.try_iter();
-            self.held.extend(samples.map(|sample| {
+            self.beside.extend(samples.map(|sample| {
                 let event = Event {
                     kind: Kind::Sample,
                     ticks: sample.ticks,
@@ -345,22 +348,26 @@ impl State {
                     aux: Found::Blocked as u16,
                     value: sample.stack.into(),
                 };
-                (sample.ticks, sample.slot, event)
+                (sample.slot, event)
             }));
         }
         self.region.beat(self.ticks_of(GONE_AFTER_NS));
         let used = self.region.thread_slots_used();
-        self.rings.resize(used.max(self.rings.len()), Ring::default());
+        if self.rings.len() < used {
+            self.rings.resize_with(used, Ring::default);
+        }
         for (slot, ring) in self.rings.iter_mut().enumerate().take(used) {
-            let held = &mut self.held;
-            let last = &mut ring.last_ticks;
             let Some(mut consumer) = self.region.consumer(slot) else {
                 continue;
             };
+            let (held, last) = (&mut ring.held, &mut ring.last_ticks);
             let result = consumer.drain(|event| {
                 *last = event.ticks.max(*last);
                 if event.kind != Kind::Gap {
-                    held.push((*last, slot, event));
+                    held.push_back(Event {
+                        ticks: *last,
+                        ..event
+                    });
                 }
             });
             let lost = self.region.events_lost_in(slot).saturating_sub(ring.told);
@@ -368,54 +375,88 @@ impl State {
             self.damaged_rings += damaged;
             if lost > ring.untold || damaged != 0 {
                 if ring.losing_until.is_none() {
-                    held.push((*last, slot, gap(*last, 0)));
+                    self.beside.push((slot, gap(*last, 0)));
                 }
                 ring.untold = lost;
                 ring.losing_until = Some(self.region.now());
             } else if let Some(until) = ring.losing_until.take() {
                 // What a damaged ring has lost nobody has counted.
-                held.push((until, slot, gap(until, ring.untold.max(1))));
+                self.beside.push((slot, gap(until, ring.untold.max(1))));
                 ring.told += std::mem::take(&mut ring.untold);
             }
         }
     }
 
-    /// Gives the aggregator all events up to `until`. Goes on draining meanwhile: the rings must not fill up while
-    /// a burst is being worked off. If it is too much for our memory, they must.
+    /// Gives the aggregator all events up to `until`, in the order of time; those of one instant by ring, and what is
+    /// beside the rings last. Goes on draining meanwhile: the rings must not fill up while a burst is being worked off.
+    /// If it is too much for our memory, they must.
     fn feed(&mut self, until: u64) {
+        while self.feed_some(until) {
+            if self.rings.iter().map(|ring| ring.held.len()).sum::<usize>() < MOST_HELD {
+                self.drain();
+                self.find_processes();
+            }
+        }
+    }
+
+    /// Gives at most [`FEED_CHUNK`] events. Whether there may be more.
+    fn feed_some(&mut self, until: u64) -> bool {
+        self.beside.sort_by_key(|(_, event)| event.ticks);
+        let mut beside = std::mem::take(&mut self.beside).into_iter().peekable();
+        let first_of = |ring: &Ring| ring.held.front().map(|event| event.ticks);
+        let heads = self.rings.iter().enumerate();
+        let mut heads: BinaryHeap<Reverse<(u64, usize)>> = heads
+            .filter_map(|(slot, ring)| Some(Reverse((first_of(ring)?, slot))))
+            .collect();
+        let mut given = 0;
         loop {
-            // Stable, so that a ring's events of one instant keep their order; runs of sorted rings merge fast.
-            self.held.sort_by_key(|&(ticks, _, _)| ticks);
-            let settled = self.held.partition_point(|&(ticks, _, _)| ticks <= until);
-            if settled == 0 {
-                return;
-            }
-            let unsettled = self.held.split_off(settled);
-            let settled = std::mem::replace(&mut self.held, unsettled);
-            for (given, (ticks, ring, event)) in settled.into_iter().enumerate() {
-                if given % FEED_CHUNK == FEED_CHUNK - 1 && self.held.len() < MOST_HELD {
-                    self.drain();
-                    self.find_processes();
-                }
-                let live = &self.live;
-                let process_of = |slot: u16| {
-                    live.get(&usize::from(slot))
-                        .map_or(u32::MAX, |process| process.number)
+            let next_beside = beside.peek().map_or(u64::MAX, |(_, event)| event.ticks);
+            let ring = heads.peek().filter(|head| head.0.0 <= next_beside.min(until));
+            let Some(&Reverse((_, slot))) = ring else {
+                let Some((slot, event)) = beside.next_if(|(_, event)| event.ticks <= until) else {
+                    break;
                 };
-                let at_ns = self.rate.ns(ticks);
-                if event.kind == Kind::Sample {
-                    let state = if event.aux == Found::OnCpu as u16 {
-                        TaskState::OnCpu
-                    } else {
-                        TaskState::Blocked
-                    };
-                    let weight_ns = self.rate.ns(event.subject);
-                    self.aggregator
-                        .sample(ring, at_ns, state, event.value as u32, weight_ns);
-                } else {
-                    self.aggregator.event(ring, at_ns, event, process_of);
-                }
+                self.give(slot, event);
+                continue;
+            };
+            heads.pop();
+            // As long as it is the earliest.
+            let others = heads.peek().map_or((u64::MAX, 0), |other| other.0);
+            let earliest =
+                |event: &Event| (event.ticks, slot) < others && event.ticks <= next_beside.min(until);
+            while given < FEED_CHUNK
+                && let Some(event) = self.rings[slot].held.pop_front_if(|event| earliest(event))
+            {
+                self.give(slot, event);
+                given += 1;
             }
+            if given == FEED_CHUNK {
+                break;
+            }
+            heads.extend(first_of(&self.rings[slot]).map(|ticks| Reverse((ticks, slot))));
+        }
+        self.beside = beside.collect();
+        given == FEED_CHUNK
+    }
+
+    fn give(&mut self, ring: usize, event: Event) {
+        let at_ns = self.rate.ns(event.ticks);
+        if event.kind == Kind::Sample {
+            let state = if event.aux == Found::OnCpu as u16 {
+                TaskState::OnCpu
+            } else {
+                TaskState::Blocked
+            };
+            let weight_ns = self.rate.ns(event.subject);
+            self.aggregator
+                .sample(ring, at_ns, state, event.value as u32, weight_ns);
+        } else {
+            let live = &self.live;
+            let process_of = |slot: u16| {
+                live.get(&usize::from(slot))
+                    .map_or(u32::MAX, |process| process.number)
+            };
+            self.aggregator.event(ring, at_ns, event, process_of);
         }
     }
 

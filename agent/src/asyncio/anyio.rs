@@ -26,13 +26,17 @@ struct Caller {
     future_at: AtomicU64,
 }
 
-const UNKNOWN: Caller = Caller {
-    identity: AtomicU64::new(0),
-    future_at: AtomicU64::new(0),
-};
+impl Caller {
+    const fn unknown() -> Caller {
+        Caller {
+            identity: AtomicU64::new(0),
+            future_at: AtomicU64::new(0),
+        }
+    }
+}
 
-static ASKING: Caller = UNKNOWN;
-static WORKING: Caller = UNKNOWN;
+static ASKING: Caller = Caller::unknown();
+static WORKING: Caller = Caller::unknown();
 /// The last other one: the loop, nearly always.
 static OTHER: AtomicU64 = AtomicU64::new(0);
 
@@ -138,7 +142,7 @@ impl Tap {
                 self.is_text(name, WORKS).then_some(&WORKING)
             };
             let is_anyio =
-                ascii(layout.text, word(code + layout.code.file)).is_some_and(|file| file.ends_with(FILE));
+                ascii(&layout.text, word(code + layout.code.file)).is_some_and(|file| file.ends_with(FILE));
             let known = caller.filter(|_| is_anyio).zip(self.variable(code, "future"));
             let Some((caller, at)) = known else {
                 OTHER.store(identity, Ordering::Relaxed);

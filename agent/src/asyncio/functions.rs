@@ -90,8 +90,8 @@ impl Function {
         unsafe {
             match *self {
                 Function::Code(code) => names.whole(naming, code),
-                Function::Builtin { module, name } => naming.of_builtin(module, name),
-                Function::Type(of) => naming.of_type(of),
+                Function::Builtin { module, name } => names.of_builtin(naming, module, name),
+                Function::Type(of) => names.of_type(naming, of),
             }
         }
     }

@@ -10,7 +10,7 @@ use asyncprof_core::stack_table::MAX_FRAMES;
 use super::interpreter::{Api, Object, Renamed};
 use super::layout::Layout;
 use super::memory::{half, type_of};
-use super::names::{Cache, Naming, Texts};
+use super::names::{Cache, Naming, Room};
 use crate::recorder::{self, Thread};
 
 #[derive(Debug)]
@@ -56,25 +56,6 @@ static TABLES: [AtomicU32; 1 << 16] = [const { AtomicU32::new(0) }; 1 << 16];
 /// Places looked at before names beyond share one.
 const MAX_PROBES: u32 = 64;
 
-/// The index of the table for a name, given as the number of the stack of one frame that is the name, and whether it is
-/// new: then it is told of.
-pub(super) fn table_of_name(thread: &mut Thread, number: u32) -> (u16, bool) {
-    let start = number.wrapping_mul(0x9e37_79b9) >> 16;
-    for probe in 0..MAX_PROBES {
-        let at = start.wrapping_add(probe) as u16;
-        let table = &TABLES[usize::from(at)];
-        match table.compare_exchange(0, number, Ordering::Relaxed, Ordering::Relaxed) {
-            Ok(_) if number != 0 => {
-                thread.write(Kind::TableNamed, 0, at, number.into());
-                return (at, true);
-            }
-            Err(known) if known != number => {}
-            _ => return (at, false),
-        }
-    }
-    (start as u16, false)
-}
-
 /// Forgets all names: they are to be told again, in a forked child.
 pub(super) fn forget_tables() {
     for table in &TABLES {
@@ -87,7 +68,6 @@ impl Tap {
         Naming {
             layout: &self.layout.stack,
             api: self.api,
-            texts: Texts::All(self.api),
             table: region.stacks(),
         }
     }
@@ -106,32 +86,72 @@ impl Tap {
     /// # Safety
     /// Live objects, and the lock is held; `name` may be 0.
     pub(super) unsafe fn table_of(&self, thread: &mut Thread, coroutine: Object, name: Object) -> u16 {
-        let number = thread.intern_with(|names, frames, region| {
-            let naming = self.naming(region);
-            // SAFETY: the caller's promise.
-            frames[0] = unsafe {
-                self.given_name(&naming, name)
-                    .unwrap_or_else(|| self.name_of(names, &naming, coroutine))
-            };
-            usize::from(frames[0] != 0)
-        }) as u32;
-        table_of_name(thread, number).0
+        // SAFETY: the caller's promise.
+        let name = |names: &mut Cache, naming: &Naming<'_>| unsafe {
+            self.given_name(names, naming, name)
+                .unwrap_or_else(|| self.name_of(names, naming, coroutine))
+        };
+        self.table_named(thread, name).0
     }
 
-    /// The name that the program gave; None for asyncio's own `Task-123`.
-    unsafe fn given_name(&self, naming: &Naming<'_>, name: Object) -> Option<u64> {
+    /// The index of the table for the name that has this frame, and whether it is new: then it is told of.
+    #[inline]
+    pub(super) fn table_named(
+        &self,
+        thread: &mut Thread,
+        name: impl FnOnce(&mut Cache, &Naming<'_>) -> u64,
+    ) -> (u16, bool) {
+        let found = thread.with_names(|names, _, region| {
+            let frame = name(names, &self.naming(region));
+            names.table(frame).ok_or(frame)
+        });
+        match found.unwrap_or(Err(0)) {
+            Ok(table) => (table, false),
+            Err(frame) => {
+                let (table, is_new) = table_of_name(thread, frame);
+                thread.with_names(|names, _, _| names.set_table(frame, table));
+                (table, is_new)
+            }
+        }
+    }
+
+    /// The frame for the name that the program gave; None for asyncio's own `Task-123`.
+    unsafe fn given_name(&self, names: &mut Cache, naming: &Naming<'_>, name: Object) -> Option<u64> {
         // SAFETY: the caller's promise. Before it is asked for, a name of asyncio's own may be a mere number.
         unsafe {
             if name == 0 || type_of(name) != self.api.PyUnicode_Type {
                 return None;
             }
-            let mut room = String::new();
-            let name = naming.text(name, &mut room)?;
-            let number = name.strip_prefix("Task-");
+            let mut room = Room::new();
+            let text = naming.text(name, &mut room)?;
+            let number = text.strip_prefix("Task-");
             let is_automatic = number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
-            (!is_automatic && !name.is_empty()).then(|| naming.only(name))
+            (!is_automatic && !text.is_empty()).then(|| names.given(naming, name, text))
         }
     }
+}
+
+/// The index of the table of tasks with this name, which is told of when it is new.
+#[cold]
+fn table_of_name(thread: &mut Thread, name: u64) -> (u16, bool) {
+    let number = thread.intern_with(|_, frames, _| {
+        frames[0] = name;
+        usize::from(name != 0)
+    }) as u32;
+    let start = number.wrapping_mul(0x9e37_79b9) >> 16;
+    for probe in 0..MAX_PROBES {
+        let at = start.wrapping_add(probe) as u16;
+        let table = &TABLES[usize::from(at)];
+        match table.compare_exchange(0, number, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) if number != 0 => {
+                thread.write(Kind::TableNamed, 0, at, number.into());
+                return (at, true);
+            }
+            Err(known) if known != number => {}
+            _ => return (at, false),
+        }
+    }
+    (start as u16, false)
 }
 
 /// The functions that this thread is in, leaf first, up to the frame `until`; returns how many. From a signal's handler:
@@ -147,10 +167,7 @@ pub(crate) unsafe fn sampled(
     until: u64,
 ) -> usize {
     let Some(tap) = get() else { return 0 };
-    let naming = Naming {
-        texts: Texts::Ascii,
-        ..tap.naming(region)
-    };
+    let naming = tap.naming(region);
     // SAFETY: both only read the interpreter's own variables.
     let (holds_lock, is_ending) = unsafe {
         (

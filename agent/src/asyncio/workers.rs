@@ -16,7 +16,7 @@ use super::names::ascii;
 use super::probe::attribute;
 use super::tap::{self, Tap};
 use super::{attach, taps};
-use crate::recorder::{self, Polled, Thread};
+use crate::recorder::{self, Polled, Thread, Work};
 
 /// The function of a pool's threads.
 const LOOP: &str = "_worker";
@@ -82,14 +82,16 @@ unsafe extern "C-unwind" fn put(a: u64, b: u64, c: u64, d: u64, e: u64, f: u64) 
         1 => (b, c),
         _ => (c, d),
     };
-    if let Some((tap, thread)) = tap::get().zip(tap::current())
+    if let Some(tap) = tap::get()
         && number > 0
     {
         // SAFETY: the arguments of a call.
         unsafe {
             if let Some(future) = tap.future_of(word(array)) {
-                let stack = tap.running_stack(thread);
-                thread.write(Kind::Spawn, future, 0, stack);
+                if let Some(thread) = tap::current() {
+                    let stack = tap.running_stack(thread);
+                    thread.write(Kind::Spawn, future, 0, stack);
+                }
                 (tap.api.Py_DecRef)(future);
             }
         }
@@ -169,11 +171,13 @@ impl Tap {
 
     /// A thread has taken an item.
     unsafe fn begin_work(&self, item: Object) {
-        let Some(thread) = tap::current() else { return };
         // SAFETY: the lock is held by this thread; what the item refers to lives as long as it does.
         unsafe {
             let Some(future) = self.future_of(item) else {
                 return;
+            };
+            let Some(thread) = tap::current() else {
+                return (self.api.Py_DecRef)(future);
             };
             let thread_state = (self.api.PyThreadState_Get)();
             let outer_frame = innermost(&self.layout.stack.frame, thread_state);
@@ -192,16 +196,19 @@ impl Tap {
             let mut polled = Polled::new(future, u64::MAX);
             [polled.thread_state, polled.outer_frame] = [thread_state, outer_frame];
             thread.write(Kind::PollStart, future, table, 0);
-            thread.work.outer = thread.begin_poll(polled);
-            thread.work.future = future;
+            thread.work = Work {
+                future,
+                frame: outer_frame,
+                outer: thread.begin_poll(polled),
+            };
         }
     }
 
     /// The thread asks for the next item: what it was at is done.
     unsafe fn end_work(&self) {
         // SAFETY: the lock is held by this thread.
-        let at = unsafe { innermost(&self.layout.stack.frame, (self.api.PyThreadState_Get)()) };
-        let Some(work) = recorder::take_work(at) else {
+        let here = || unsafe { innermost(&self.layout.stack.frame, (self.api.PyThreadState_Get)()) };
+        let Some(work) = recorder::take_work(here) else {
             return;
         };
         // SAFETY: held since it began, and no exception is in flight. What giving it back sets off may be anything.
@@ -241,12 +248,10 @@ impl Tap {
     pub(super) unsafe fn table_of_work(&self, thread: &mut Thread, function: Object) -> u16 {
         // SAFETY: the caller's promise.
         let function = unsafe { Function::of(self, function) };
-        let number = thread.intern_with(|names, frames, region| {
+        let (table, is_new) = self.table_named(thread, |names, naming| {
             // SAFETY: the function keeps what it is called by.
-            frames[0] = unsafe { function.frame(names, &self.naming(region)) };
-            usize::from(frames[0] != 0)
+            unsafe { function.frame(names, naming) }
         });
-        let (table, is_new) = tap::table_of_name(thread, number as u32);
         if is_new {
             // SAFETY: the caller's promise.
             let stack = unsafe { self.running_stack(thread) };
@@ -274,7 +279,7 @@ impl Tap {
     pub(super) unsafe fn is_text(&self, text: Object, expected: &str) -> bool {
         // SAFETY: the caller's promise.
         unsafe {
-            type_of(text) == self.api.PyUnicode_Type && ascii(self.layout.stack.text, text) == Some(expected)
+            type_of(text) == self.api.PyUnicode_Type && ascii(&self.layout.stack.text, text) == Some(expected)
         }
     }
 }

@@ -147,7 +147,11 @@ unsafe extern "C-unwind" fn poll_tap(task: u64, sp: u64, bp: u64) {
         _ if thread.panics != panics => Outcome::Panicked,
         _ => Outcome::Ready,
     };
-    thread.write(Kind::PollEnd, task, outcome as u16, 0);
+    if outcome == Outcome::Pending {
+        thread.write(Kind::PollPending, task, 0, 0);
+    } else {
+        thread.write(Kind::PollEnd, task, outcome as u16, 0);
+    }
     if outcome == Outcome::Pending && after & state::REFS == state::REF_ONE {
         // Nobody else held the suspended task: our letting go has freed it.
         thread.write(Kind::End, task, Outcome::Freed as u16, 0);

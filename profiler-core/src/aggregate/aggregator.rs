@@ -1,6 +1,6 @@
 //! Gives each event to the task it is about.
 
-use std::collections::HashMap;
+use super::HashMap;
 
 use super::delays::{Delays, PastPolls};
 use super::ends::Ends;
@@ -100,7 +100,14 @@ impl Aggregator {
         }
         let at_ns = at_ns.min(MAX_NS);
         let process = self.threads[ring].process;
-        let key = (process, event.subject);
+        let subject = match event.kind {
+            Kind::Await | Kind::PollPending if event.subject == 0 => {
+                let innermost = self.threads[ring].polling.last();
+                innermost.map_or(0, |polling| polling.subject)
+            }
+            _ => event.subject,
+        };
+        let key = (process, subject);
         let stack = event.value as u32;
         match event.kind {
             Kind::ThreadStart => self.thread_start(ring, at_ns, process_of(event.aux)),
@@ -123,6 +130,7 @@ impl Aggregator {
                 let outcome = Outcome::from_aux(event.aux & !LINGERS).unwrap_or(Outcome::Pending);
                 self.poll_end(ring, key, at_ns, outcome);
             }
+            Kind::PollPending => self.poll_end(ring, key, at_ns, Outcome::Pending),
             Kind::Await => match self.tasks.get_mut(&key) {
                 Some(task) => task.registered(ring, event.aux, stack),
                 None => self.polled_unseen(key),

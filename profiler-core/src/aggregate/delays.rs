@@ -8,7 +8,9 @@
 //! Each thread's last polls are remembered, long and short ones apart, so that one long poll is not forgotten for a
 //! queue of short ones behind it. What lies further back is charged to nobody at all.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+
+use super::HashMap;
 
 use super::raw::{RawDelay, RawGroupId, RawStack};
 use crate::profile::{State, Stats};

@@ -1,7 +1,6 @@
 //! Tasks that have ended and of whose ends callbacks are yet to tell.
 
-use std::collections::HashMap;
-
+use super::HashMap;
 use super::aggregator::Key;
 use super::raw::RawGroupId;
 

@@ -1,6 +1,6 @@
 //! The labels that tasks carry: each set of them is known by a number.
 
-use std::collections::HashMap;
+use super::HashMap;
 
 /// Number of a set of labels; 0 is the empty one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,7 +27,7 @@ impl Default for LabelSets {
     fn default() -> LabelSets {
         LabelSets {
             sets: vec![Vec::new()],
-            index: HashMap::from([(Vec::new(), RawLabelsId::default())]),
+            index: HashMap::from_iter([(Vec::new(), RawLabelsId::default())]),
             lost: 0,
         }
     }

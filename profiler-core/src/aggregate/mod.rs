@@ -24,6 +24,9 @@ mod threads;
 mod told;
 mod work;
 
+/// Of addresses and small numbers, looked up with every event; nobody outside chooses them to collide.
+type HashMap<K, V> = rustc_hash::FxHashMap<K, V>;
+
 pub use aggregator::Aggregator;
 pub use labels::{RawLabel, RawLabelsId};
 pub use live::RawLiveTask;

@@ -1,6 +1,6 @@
 //! What aggregation gives out at the end: totals in raw numbers, before names.
 
-use std::collections::HashMap;
+use super::HashMap;
 
 use super::labels::RawLabel;
 use super::rows::{RawRow, RawWaker};

@@ -4,7 +4,7 @@
 //! A wake-up of the task that comes within a relay's ended the wait of that child. Of nested relays the first one
 //! used is the innermost branch.
 
-use std::collections::HashMap;
+use super::HashMap;
 use std::collections::hash_map::Entry;
 
 use super::registrations::{Registration, Registrations};
@@ -116,7 +116,7 @@ impl Relays {
     pub(super) fn left(&mut self, process: u32) -> HashMap<Owner, Registrations> {
         let mut all: Vec<(Key, Relay)> = self.by_address.extract_if(|key, _| key.0 == process).collect();
         all.sort_by_key(|(key, relay)| (std::cmp::Reverse(relay.at_ns), *key));
-        let mut left = HashMap::<Owner, Registrations>::new();
+        let mut left = HashMap::<Owner, Registrations>::default();
         for (_, relay) in all {
             let registrations = left.entry(relay.owner).or_default();
             relay

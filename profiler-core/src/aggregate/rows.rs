@@ -1,6 +1,6 @@
 //! The aggregate itself: a row per (group, stack, state, waker, labels), each with its totals per time window.
 
-use std::collections::HashMap;
+use super::HashMap;
 
 use super::labels::RawLabelsId;
 use super::raw::{RawGroupId, RawStack};

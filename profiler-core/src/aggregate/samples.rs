@@ -5,7 +5,9 @@
 //! the sum (those with other labels by themselves). Samples that stand for far less time than there is (a thread that did not answer) stand for no more
 //! than themselves; the rest stays running, unsplit.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+
+use super::HashMap;
 
 use super::labels::RawLabelsId;
 use super::raw::{RawGroupId, RawStack};

@@ -2,7 +2,9 @@
 //! number of distinct places in the program, never the number of tasks or polls.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BinaryHeap};
+
+use super::HashMap;
 
 use super::labels::LabelSets;
 use super::raw::{Counts, RawGroup, RawGroupId, RawLongPoll, RawOpenWait, RawStack, TableId};
@@ -166,7 +168,7 @@ impl Tally {
     }
 
     pub(super) fn open_waits(&mut self) -> Vec<RawOpenWait> {
-        let mut ages: HashMap<(RawGroupId, u32), Vec<u64>> = HashMap::new();
+        let mut ages: HashMap<(RawGroupId, u32), Vec<u64>> = HashMap::default();
         // Ascending by `Reverse`: longest first.
         for Reverse((waited_ns, place)) in std::mem::take(&mut self.oldest_waits).into_sorted_vec() {
             ages.entry(place).or_default().push(waited_ns);

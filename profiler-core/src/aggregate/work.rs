@@ -1,6 +1,6 @@
 //! Units of work (requests, jobs): counted where the program says that some are done.
 
-use std::collections::HashMap;
+use super::HashMap;
 
 use super::labels::RawLabelsId;
 use super::raw::RawGroupId;

@@ -162,6 +162,11 @@ impl Region {
         self.header().recording.load(Ordering::Relaxed) != 0
     }
 
+    /// What [`Region::is_recording`] asks.
+    pub fn recording_word(&self) -> &AtomicU64 {
+        &self.header().recording
+    }
+
     /// Says that the recorder is there. From now on it counts as gone when it has not said so for this long.
     pub fn beat(&self, gone_after_ticks: u64) {
         self.header()

@@ -2,24 +2,24 @@
 
 use std::ffi::CStr;
 
-use super::interpreter::{Api, Object};
-use super::layout::{InCoroutine, place};
-use super::memory::{TYPE_BASE, read, type_of, word, words_of};
-use super::probe::{Probe, attribute};
+use super::super::interpreter::{Api, Object};
+use super::super::memory::{TYPE_BASE, read, type_of, word, words_of};
+use super::super::probe::{Probe, attribute};
+use super::coroutine::InCoroutine;
+use super::{WORDS, place};
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct LinksLayout {
+pub(in crate::asyncio) struct LinksLayout {
     /// Of frames: the first variable. Arguments come first.
-    pub(super) locals: u64,
+    pub(in crate::asyncio) locals: u64,
     /// Of code, half a word: how many there are.
-    pub(super) locals_of_code: u64,
+    pub(in crate::asyncio) locals_of_code: u64,
     /// Of functions: the tuple of cells, or nothing.
-    pub(super) closure: u64,
+    pub(in crate::asyncio) closure: u64,
     /// Of cells: the value.
-    pub(super) in_cell: u64,
+    pub(in crate::asyncio) in_cell: u64,
 }
 
-const WORDS: usize = 64;
 /// Before 3.11 they come last in a frame, behind its blocks.
 const FRAME_WORDS: usize = 80;
 
