@@ -52,7 +52,11 @@ pub(super) unsafe fn attach(interpreter: &Interpreter, module: Object) -> Option
         let slot = |name: &CStr| attach::method_slot(interpreter, of, name).filter(|&slot| is_writable(slot));
         let places = [slot(c"put")?, slot(c"get")?, slot(c"get_nowait")?];
         let array_at = array_at(half(places[0] - DEF_FUNCTION + DEF_FLAGS))?;
-        let ours = [put, get, get_nowait].map(|function| function as Builtin as u64);
+        let ours = [
+            put as *const () as u64,
+            get as *const () as u64,
+            get_nowait as *const () as u64,
+        ];
         if places.iter().zip(ours).any(|(&place, ours)| word(place) == ours) {
             return None;
         }
