@@ -53,6 +53,7 @@ impl<'a, 'p> RowPaths<'a, 'p> {
     }
 
     /// The names and kinds of the steps, by number.
+    #[cfg(feature = "diff")]
     pub(crate) fn steps(&self) -> impl Iterator<Item = (&str, FrameKind)> {
         let all = self.steps.all().iter();
         all.map(|step| (self.names.text(step.name), step.kind))

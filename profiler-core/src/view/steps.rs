@@ -59,6 +59,7 @@ impl Steps {
         number
     }
 
+    #[cfg(feature = "diff")]
     pub(super) fn all(&self) -> &[Step] {
         &self.steps
     }
