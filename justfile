@@ -26,6 +26,12 @@ compatibility:
 bench:
     cargo run --release --manifest-path benches/Cargo.toml --package runner -- --output benches/RESULTS.md
 
+# pictures and comparisons of 400,000 stacks, beside inferno's
+bench-pictures:
+    cargo build --release
+    cargo install --quiet inferno --version 0.12.8 --root benches/target/inferno
+    cargo run --release --manifest-path benches/Cargo.toml --package pictures -- --asyncprof target/release/asyncprof --inferno benches/target/inferno/bin
+
 # what each event of a recorded program costs, in instructions; needs valgrind
 bench-taps:
     benches/taps/run.sh

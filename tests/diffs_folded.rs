@@ -176,3 +176,26 @@ fn what_is_neither_is_refused() {
         assert!(ran.said()[0].contains(why), "{args:?}: {}", ran.stderr);
     }
 }
+
+#[test]
+fn folded_stacks_are_drawn() {
+    let many: String = (0..2000).map(|n| format!("main;app::few::f{n} 1\n")).collect();
+    let folder = folder(&[("a.folded", &format!("main;app::work 6000\n{many}"))]);
+    let ran = run(asyncprof(&folder).args(["flamegraph", "-o", "-", "a.folded"]));
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+    for text in [
+        "a.folded  ·  8,000 samples",
+        "app::work (6,000 samples, 75.0 %)",
+        "(other: 2,000 frames) (25.0 %)",
+        "2,000 frames too narrow to draw",
+    ] {
+        assert!(ran.stdout.contains(text), "{text}: {}", ran.stdout);
+    }
+    let ran = run(asyncprof(&folder).args(["flamegraph", "--by", "io", "a.folded"]));
+    assert_eq!(ran.code, 125);
+    assert!(
+        ran.stderr.contains("are for recordings of asyncprof"),
+        "{}",
+        ran.stderr
+    );
+}

@@ -2,35 +2,12 @@
 
 use std::process::Command;
 
-use asyncprof_core::profile::{Profile, Row, State};
+use asyncprof_core::profile::{Row, State};
 
-use crate::support::pythons::{Python, pythons, script};
+use crate::support::pythons::{functions, pythons, recorded, script, sum};
 use crate::support::recording::{Folder, Recording};
 use crate::support::run::text;
 use crate::support::truth;
-
-fn recorded(python: &Python, program: &str, args: &[&str]) -> Recording {
-    let program = script(program);
-    let args: Vec<&str> = [program.as_str()]
-        .into_iter()
-        .chain(args.iter().copied())
-        .collect();
-    Recording::new(&["-q"], text(&python.program), &args)
-}
-
-/// Episodes and time of the rows that `is_meant`.
-fn sum(profile: &Profile, is_meant: impl Fn(&Row) -> bool) -> (u64, u64) {
-    let rows = profile.rows.iter().filter(|row| is_meant(row));
-    rows.fold((0, 0), |(episodes, ns), row| {
-        (episodes + row.stats.episodes, ns + row.stats.total_ns)
-    })
-}
-
-fn functions<'a>(profile: &'a Profile, row: &Row) -> Vec<&'a str> {
-    let frames = profile.stack(row.stack).iter();
-    let functions = frames.flat_map(|frame| &profile.frame(*frame).functions);
-    functions.map(|function| profile.string(function.name)).collect()
-}
 
 #[test]
 fn counts_are_exact() {
@@ -137,6 +114,32 @@ fn what_keeps_the_loop_is_named() {
             .map(|function| function.line)
             .collect();
         assert!(lines.contains(&13), "{version}: {lines:?}");
+    }
+}
+
+#[test]
+fn names_are_of_any_script() {
+    const LENGTH_NS: f64 = 0.2e9;
+    for python in pythons() {
+        let recording = recorded(python, "scripts.py", &[]);
+        assert_eq!(recording.output.stdout, b"done\n", "{}", recording.stderr());
+        let profile = recording.profile();
+        let running = &[State::OnCpu, State::Blocked][..];
+        for (names, states) in [
+            (["größe", "ждёт", "𠀀"], &[State::Waiting][..]),
+            (["zählt", "считает", "𠀁"], running),
+            (["schläft", "спит", "𠀂"], &[State::Blocked]),
+        ] {
+            for name in names {
+                let name = format!("scripts.{name}");
+                let is_meant = |row: &Row| {
+                    states.contains(&row.state) && functions(&profile, row).contains(&name.as_str())
+                };
+                let share = sum(&profile, is_meant).1 as f64 / LENGTH_NS;
+                // A busy machine may take the CPU away.
+                assert!(share > 0.3, "{name} in {}: {share}", python.version);
+            }
+        }
     }
 }
 

@@ -473,14 +473,26 @@ impl Thread {
         &mut self,
         fill: impl FnOnce(&mut NameCache, &mut [u64; MAX_FRAMES], &'static Region) -> usize,
     ) -> u64 {
-        let Some(recorder) = RECORDER.get() else { return 0 };
+        let number = self.with_names(|names, frames, region| {
+            let len = fill(names, frames, region);
+            region.stacks().intern(&frames[..len])
+        });
+        number.map_or(0, u64::from)
+    }
+
+    /// Does what needs the names that this thread remembers. A signal's handler needs them, too, and stays away.
+    #[inline]
+    pub(crate) fn with_names<T>(
+        &mut self,
+        work: impl FnOnce(&mut NameCache, &mut [u64; MAX_FRAMES], &'static Region) -> T,
+    ) -> Option<T> {
+        let recorder = RECORDER.get()?;
         self.busy = true;
         compiler_fence(Ordering::SeqCst);
-        let len = fill(&mut self.names, &mut self.frames, &recorder.region);
-        let number = recorder.region.stacks().intern(&self.frames[..len]);
+        let result = work(&mut self.names, &mut self.frames, &recorder.region);
         compiler_fence(Ordering::SeqCst);
         self.busy = false;
-        u64::from(number)
+        Some(result)
     }
 
     /// The number of the stack above `entry`, up to the poll or the thread's end.

@@ -135,7 +135,7 @@ impl Known {
         (self.number, self.bases, self.base) = (0, 0, ANY);
         let offset_from = |register: u64, offset: i32| register.wrapping_add_signed(i64::from(offset));
         let place_of = |at: u64| {
-            let is_word = at >= sp && at <= top.checked_sub(8)? && at % 8 == 0;
+            let is_word = at >= sp && at <= top.checked_sub(8)? && at.is_multiple_of(8);
             is_word.then(|| u32::try_from(at - sp).ok()).flatten()
         };
         // SAFETY: a place is on the stack.

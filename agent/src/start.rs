@@ -179,6 +179,45 @@ mod preload {
         // This library's own panics, of which there should be none, are not the program's to print.
         std::panic::set_hook(Box::new(|_| ()));
         crate::panic_tap::prepare();
-        guarded(|| try_join(Arc::new(region()?), |found| found));
+        guarded(|| {
+            let region = Arc::new(region()?);
+            match lacks_room() {
+                None => try_join(region, |found| found),
+                Some(reason) => stay_out(&region, Tap::Refused { reason }),
+            }
+        });
+    }
+
+    fn stay_out(region: &Region, tap: Tap) -> Option<Tap> {
+        let pid = pid_as_the_recorder_sees_it();
+        let process = region.claim_process(pid)?;
+        let info = info(pid, region.now(), tap.clone(), &modules::mapped(), 0..0);
+        region.publish_process(process, info);
+        Some(tap)
+    }
+
+    /// What must be left of a process's address space: what we map would else be missed by the program.
+    const ROOM_BYTES: u64 = 128 << 20;
+
+    /// Why there is no room for us in this process; None if there is.
+    fn lacks_room() -> Option<String> {
+        // SAFETY: plain numbers, filled by the call.
+        let limit = unsafe {
+            let mut limit: libc::rlimit = std::mem::zeroed();
+            (libc::getrlimit(libc::RLIMIT_AS, &mut limit) == 0).then_some(limit.rlim_cur)?
+        };
+        if limit == libc::RLIM_INFINITY {
+            return None;
+        }
+        let sizes = std::fs::read_to_string("/proc/self/statm").ok()?;
+        let pages: u64 = sizes.split(' ').next()?.parse().ok()?;
+        let needed = pages * 4096 + ROOM_BYTES;
+        (needed > limit).then(|| {
+            format!(
+                "its address space is limited to {} MiB, too little for a recording, too; allow it {} MiB (ulimit -v)",
+                limit >> 20,
+                needed >> 20
+            )
+        })
     }
 }

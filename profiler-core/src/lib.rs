@@ -11,6 +11,8 @@ pub mod clock;
 #[cfg(all(feature = "diff", not(loom)))]
 pub mod diff;
 pub mod event;
+#[cfg(all(feature = "diff", not(loom)))]
+pub mod folded;
 #[cfg(all(test, loom))]
 mod loom_tests;
 pub mod named_frame;

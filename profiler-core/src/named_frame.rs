@@ -28,12 +28,16 @@ impl NamedFrame<'_> {
         let function = &self.function[..self.function.floor_char_boundary(MAX_FUNCTION)];
         let room = MAX_BYTES - function.len();
         let file = &self.file[self.file.ceil_char_boundary(self.file.len().saturating_sub(room))..];
+        let (file_len, bytes_len) = (file.len(), file.len() + function.len());
+        let mut bytes = [0; MAX_BYTES];
+        bytes[..file_len].copy_from_slice(file.as_bytes());
+        bytes[file_len..bytes_len].copy_from_slice(function.as_bytes());
         let mut words = [0; MAX_FRAMES];
-        words[0] = u64::from(self.line) | (file.len() as u64) << 32 | (function.len() as u64) << 48;
-        for (at, byte) in file.bytes().chain(function.bytes()).enumerate() {
-            words[1 + at / 8] |= u64::from(byte) << (at % 8 * 8);
+        words[0] = u64::from(self.line) | (file_len as u64) << 32 | (function.len() as u64) << 48;
+        let len = 1 + bytes_len.div_ceil(8);
+        for (word, bytes) in words[1..len].iter_mut().zip(bytes.as_chunks().0) {
+            *word = u64::from_le_bytes(*bytes);
         }
-        let len = 1 + (file.len() + function.len()).div_ceil(8);
         match table.intern(&words[..len]) {
             0 => 0,
             number => NAMED | u64::from(number),

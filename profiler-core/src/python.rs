@@ -120,6 +120,7 @@ impl CodeLayout {
     }
 
     /// Words of a code object that hold its identity, and its type.
+    #[inline]
     pub fn identity_words(&self) -> usize {
         ((self.file.max(self.name).max(self.first_line) / 8 + 1) as usize).min(FIELD_WORDS)
     }
@@ -136,11 +137,58 @@ pub enum LineFormat {
     Locations,
 }
 
-/// Of texts of ASCII only: the flag that marks them, and where their bytes begin.
+/// How texts are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TextLayout {
+    /// Marks texts of ASCII only, and those whose characters are where we look for them.
     pub ascii_mark: u32,
-    pub bytes: u64,
+    pub compact_mark: u32,
+    /// From this bit on: how many bytes each character has.
+    pub width_shift: u32,
+    /// Where the characters begin, of ASCII texts and of others.
+    pub ascii_start: u64,
+    pub other_start: u64,
+}
+
+/// Where the characters of a text are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Characters {
+    pub start: u64,
+    /// In bytes, of each.
+    pub width: u64,
+    pub are_ascii: bool,
+}
+
+impl TextLayout {
+    /// Of a text with this [state](TEXT_STATE); None if they are elsewhere.
+    pub fn characters(&self, state: u32) -> Option<Characters> {
+        let are_ascii = state & self.ascii_mark != 0;
+        let width = u64::from(state >> self.width_shift & 7);
+        (state & self.compact_mark != 0 && matches!(width, 1 | 2 | 4)).then_some(Characters {
+            start: if are_ascii {
+                self.ascii_start
+            } else {
+                self.other_start
+            },
+            width,
+            are_ascii,
+        })
+    }
+}
+
+impl Characters {
+    /// From their bytes. What is no character (half of one, as in names of files that are no text) has a stand-in.
+    pub fn decode(self, bytes: &[u8]) -> impl Iterator<Item = char> {
+        let number = |bytes: &[u8]| {
+            bytes
+                .iter()
+                .rev()
+                .fold(0, |number, &byte| number << 8 | u32::from(byte))
+        };
+        bytes
+            .chunks_exact(self.width as usize)
+            .map(move |bytes| char::from_u32(number(bytes)).unwrap_or(char::REPLACEMENT_CHARACTER))
+    }
 }
 
 /// Of every object: its type. The same in all versions that have the interpreter's lock.
@@ -156,4 +204,42 @@ pub const BYTES: u64 = 32;
 #[inline(always)]
 pub fn half_word(address: u64, read: impl FnOnce(u64) -> u64) -> u64 {
     read(address & !7) >> ((address & 4) * 8) & 0xffff_ffff
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LAYOUT: TextLayout = TextLayout {
+        ascii_mark: 1 << 6,
+        compact_mark: 1 << 5,
+        width_shift: 2,
+        ascii_start: 40,
+        other_start: 56,
+    };
+
+    #[test]
+    fn characters_of_any_width() {
+        for (state, start, bytes, text) in [
+            (0b110_0100, 40, &b"ab"[..], "ab"),
+            (0b010_0100, 56, b"\xe9x", "éx"),
+            (0b010_1000, 56, b"\xb1\x03x\0", "αx"),
+            (0b011_0000, 56, b"\0\xf6\x01\0x\0\0\0", "😀x"),
+            (0b010_1000, 56, b"\x00\xdcx\0", "\u{fffd}x"),
+        ] {
+            let characters = LAYOUT.characters(state).unwrap();
+            assert_eq!(characters.start, start);
+            assert_eq!(characters.decode(bytes).collect::<String>(), text);
+        }
+        assert_eq!(
+            LAYOUT.characters(0b100_0100),
+            None,
+            "its characters are elsewhere"
+        );
+        assert_eq!(
+            LAYOUT.characters(0b010_1100),
+            None,
+            "no character has three bytes"
+        );
+    }
 }

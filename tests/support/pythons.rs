@@ -5,7 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use asyncprof_core::profile::{Profile, Row};
+
 use super::fixtures::workspace_root;
+use super::recording::Recording;
+use super::run::text;
 
 /// Minor versions that the tap knows.
 const KNOWN: std::ops::RangeInclusive<u32> = 8..=15;
@@ -60,4 +64,29 @@ fn python(folder: &Path) -> Option<Python> {
 pub fn script(name: &str) -> String {
     let path = workspace_root().join("fixtures/python").join(name);
     path.to_str().expect("test paths are UTF-8").to_owned()
+}
+
+/// Records a program of `fixtures/python`.
+pub fn recorded(python: &Python, program: &str, args: &[&str]) -> Recording {
+    let program = script(program);
+    let args: Vec<&str> = [program.as_str()]
+        .into_iter()
+        .chain(args.iter().copied())
+        .collect();
+    Recording::new(&["-q"], text(&python.program), &args)
+}
+
+/// Episodes and time of the rows that `is_meant`.
+pub fn sum(profile: &Profile, is_meant: impl Fn(&Row) -> bool) -> (u64, u64) {
+    let rows = profile.rows.iter().filter(|row| is_meant(row));
+    rows.fold((0, 0), |(episodes, ns), row| {
+        (episodes + row.stats.episodes, ns + row.stats.total_ns)
+    })
+}
+
+/// Names of the functions in a row's stack.
+pub fn functions<'a>(profile: &'a Profile, row: &Row) -> Vec<&'a str> {
+    let frames = profile.stack(row.stack).iter();
+    let functions = frames.flat_map(|frame| &profile.frame(*frame).functions);
+    functions.map(|function| profile.string(function.name)).collect()
 }

@@ -68,6 +68,10 @@ impl Running {
         self.read("stdout")
     }
 
+    pub fn stderr(&self) -> String {
+        self.read("stderr")
+    }
+
     pub fn finish(mut self) -> Ran {
         let started = Instant::now();
         let status = loop {

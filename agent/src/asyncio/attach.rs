@@ -11,6 +11,7 @@ use super::memory::{
     DEF_FUNCTION, DESCRIPTOR_DEF, FUNCTION_DEF, TYPE_CALL, TYPE_DEALLOC, TYPE_INIT, is_writable, read,
     type_of, word,
 };
+use super::pages;
 use super::probe::{Probe, attribute, on_own_thread};
 use super::tap::{self, Originals, Tap};
 use super::taps;
@@ -135,6 +136,7 @@ unsafe fn attach(interpreter: &'static Interpreter, module: Object) {
     if BUSY.swap(true, Ordering::Acquire) {
         return;
     }
+    pages::prepare();
     // SAFETY: the caller's promise.
     let found = unsafe {
         on_own_thread(interpreter, || {

@@ -5,8 +5,9 @@ use asyncprof_core::stack_table::MAX_FRAMES;
 
 use super::interpreter::Object;
 use super::layout::{FIRST, code_of, position_of};
-use super::memory::{TYPE, read_into, type_of, word};
+use super::memory::{TYPE, type_of, word};
 use super::names::{Cache, Naming};
+use super::pages::Pages;
 use super::tap::Tap;
 use crate::recorder::Thread;
 
@@ -23,11 +24,10 @@ impl Tap {
         thread.intern_with(|names, frames, region| {
             let naming = self.naming(region);
             // From the root on in a circle, so that the last ones remain.
-            let mut circle = [0; MAX_FRAMES];
             let mut len = 0;
             let mut add = |frame: u64| {
                 if frame != 0 {
-                    circle[len % MAX_FRAMES] = frame;
+                    frames[len % MAX_FRAMES] = frame;
                     len += 1;
                 }
             };
@@ -42,12 +42,13 @@ impl Tap {
             }
             if awaited != 0 {
                 // SAFETY: a live object.
-                add(unsafe { naming.of_type(type_of(awaited)) });
+                add(unsafe { names.of_type(&naming, type_of(awaited)) });
+            }
+            if len > MAX_FRAMES {
+                frames.rotate_left(len % MAX_FRAMES);
             }
             let kept = len.min(MAX_FRAMES);
-            for (at, frame) in frames.iter_mut().take(kept).enumerate() {
-                *frame = circle[(len - 1 - at) % MAX_FRAMES];
-            }
+            frames[..kept].reverse();
             kept
         })
     }
@@ -119,7 +120,7 @@ impl Tap {
                     return names.whole(naming, code);
                 }
             }
-            naming.of_type(of)
+            names.of_type(naming, of)
         }
     }
 
@@ -193,10 +194,11 @@ impl Naming<'_> {
     }
 
     /// As [`Naming::running`], from a signal's handler: frames may be half made, so nothing is taken for what it should
-    /// be before the system has read it for us.
+    /// be, or to be there at all.
     ///
     /// # Safety
-    /// The thread stands still, and code objects that its frames name live.
+    /// The thread stands still, and code objects that its frames name live. It holds the lock, under which others give
+    /// none of the interpreter's memory back; or it is in a call outside of the interpreter, and its frames are whole.
     pub(super) unsafe fn interrupted(
         &self,
         names: &mut Cache,
@@ -205,14 +207,17 @@ impl Naming<'_> {
         until: u64,
     ) -> usize {
         let code_layout = &self.layout.code;
+        let pages = Pages::new();
+        // SAFETY: the caller's promise.
+        let read = |address: u64, words: &mut [u64]| unsafe { pages.read_into(address, words) };
         let mut len = 0;
         let is_whole = self
             .layout
             .frame
-            .walk(thread_state, until, read_into, |code, position| {
+            .walk(thread_state, until, read, |code, position| {
                 let mut words = [0; FIELD_WORDS];
                 let words = &mut words[..code_layout.identity_words()];
-                if read_into(code, words) && words[TYPE as usize / 8] == self.layout.code_type {
+                if read(code, words) && words[TYPE as usize / 8] == self.layout.code_type {
                     let identity = code_layout.identity(|at| words[at as usize / 8]);
                     // SAFETY: the caller's promise; it is a code object.
                     frames[len] = unsafe { names.known_as(self, code, position, identity) };

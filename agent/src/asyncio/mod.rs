@@ -9,6 +9,7 @@ mod interpreter;
 mod layout;
 mod memory;
 mod names;
+mod pages;
 mod probe;
 mod tap;
 mod taps;

@@ -1,41 +1,40 @@
 //! Names for Python frames: a code object and a place in it become a record in the region, once.
 
+use arrayvec::ArrayString;
 use asyncprof_core::named_frame::NamedFrame;
-use asyncprof_core::python::{CodeLayout, LEN, StackLayout, TEXT_STATE, TextLayout};
+use asyncprof_core::python::{CodeLayout, LEN, StackLayout, TEXT_STATE};
 use asyncprof_core::stack_table::StackTable;
 
 use super::interpreter::{Api, Object};
-
 use super::memory::{TYPE_NAME, half, word};
 
-/// Names remembered per thread; a power of two. The table has them all.
+/// Names, and tables of tasks, remembered per thread; powers of two. The tables in the region have them all.
 const ENTRIES: usize = 2048;
+const TABLES: usize = 256;
 
 /// What a thread remembers of names. Zeros are an empty one.
 #[repr(C)]
-pub(crate) struct Cache([Entry; ENTRIES]);
+pub(crate) struct Cache {
+    frames: [Entry; ENTRIES],
+    /// Frames that are tasks' names, and the indices of their tables.
+    tables: [(u64, u16); TABLES],
+}
 
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct Entry {
-    code: u64,
+    object: u64,
+    /// In a code object; or what else is named.
     position: u64,
-    /// Of the code object: in the memory of one that is gone may lie another.
+    /// In the memory of an object that is gone may lie another.
     identity: u64,
     frame: u64,
 }
 
-/// The name of a code object as a whole, in place of a position. No instruction is there.
+/// In place of a position: no instruction is there. A code object as a whole, a type, and a text.
 const WHOLE: u64 = u64::MAX;
-
-/// How texts are read.
-#[derive(Clone, Copy)]
-pub(super) enum Texts<'a> {
-    /// All of them. The lock is held.
-    All(&'a Api),
-    /// Those that can be read without calling the interpreter.
-    Ascii,
-}
+const TYPE: u64 = u64::MAX - 1;
+const TEXT: u64 = u64::MAX - 2;
 
 impl Cache {
     /// The frame for this place in this code, for a stack; 0 if it has no name, or there is no room.
@@ -63,18 +62,10 @@ impl Cache {
         position: u64,
         identity: u64,
     ) -> u64 {
-        let hash = (code ^ position.rotate_left(20)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let entry = &mut self.0[(hash >> 48) as usize % ENTRIES];
-        if entry.code != code || entry.position != position || entry.identity != identity {
-            *entry = Entry {
-                code,
-                position,
-                identity,
-                // SAFETY: the caller's promise.
-                frame: unsafe { naming.intern(code, position) },
-            };
-        }
-        entry.frame
+        self.get(code, position, identity, || {
+            // SAFETY: the caller's promise.
+            unsafe { naming.intern(code, position) }
+        })
     }
 
     /// The frame that stands for all of this code.
@@ -85,13 +76,61 @@ impl Cache {
         // SAFETY: the caller's promise.
         unsafe { self.frame(naming, code, WHOLE) }
     }
+
+    /// A frame named for an object's type.
+    ///
+    /// # Safety
+    /// A live type.
+    #[inline]
+    pub(super) unsafe fn of_type(&mut self, naming: &Naming<'_>, of: Object) -> u64 {
+        // SAFETY: a type's name is a C string that lives as long as it.
+        let name = unsafe { word(of + TYPE_NAME) };
+        self.get(of, TYPE, name, || {
+            // SAFETY: as above.
+            let name = unsafe { std::ffi::CStr::from_ptr(name as *const _) };
+            naming.only(name.to_str().unwrap_or("?"))
+        })
+    }
+
+    /// A frame that is only a name: this text object's.
+    #[inline]
+    pub(super) fn given(&mut self, naming: &Naming<'_>, object: Object, text: &str) -> u64 {
+        let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325, mix);
+        self.get(object, TEXT, hash, || naming.only(text))
+    }
+
+    #[inline]
+    fn get(&mut self, object: u64, position: u64, identity: u64, name: impl FnOnce() -> u64) -> u64 {
+        let hash = (object ^ position.rotate_left(20)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let entry = &mut self.frames[(hash >> 48) as usize % ENTRIES];
+        if entry.object != object || entry.position != position || entry.identity != identity {
+            *entry = Entry {
+                object,
+                position,
+                identity,
+                frame: name(),
+            };
+        }
+        entry.frame
+    }
+
+    /// The index of the table of the tasks that have this frame for a name, if it is remembered.
+    #[inline]
+    pub(super) fn table(&self, frame: u64) -> Option<u16> {
+        let (known, table) = self.tables[frame as usize % TABLES];
+        (known == frame && frame != 0).then_some(table)
+    }
+
+    pub(super) fn set_table(&mut self, frame: u64, table: u16) {
+        self.tables[frame as usize % TABLES] = (frame, table);
+    }
 }
 
 /// All that is needed to name code.
 pub(super) struct Naming<'a> {
     pub(super) layout: &'a StackLayout,
     pub(super) api: &'a Api,
-    pub(super) texts: Texts<'a>,
     pub(super) table: StackTable<'a>,
 }
 
@@ -115,11 +154,10 @@ impl Naming<'_> {
                     u32::try_from(line).unwrap_or(0)
                 }
             };
-            let mut room = [String::new(), String::new()];
-            let [file_room, name_room] = &mut room;
-            let file = self.text(word(code + file), file_room).unwrap_or("?");
+            let (mut file_room, mut name_room) = (Room::new(), Room::new());
+            let file = self.text(word(code + file), &mut file_room).unwrap_or("?");
             let name = word(code + qualified_name.unwrap_or(name));
-            let function = self.text(name, name_room).unwrap_or("?");
+            let function = self.text(name, &mut name_room).unwrap_or("?");
             // Where C calls into the interpreter, from 3.12 on.
             if function == "<interpreter trampoline>" {
                 return 0;
@@ -129,7 +167,7 @@ impl Naming<'_> {
     }
 
     /// A frame that is only a name.
-    pub(super) fn only(&self, function: &str) -> u64 {
+    fn only(&self, function: &str) -> u64 {
         let frame = NamedFrame {
             function,
             ..NamedFrame::default()
@@ -137,38 +175,29 @@ impl Naming<'_> {
         frame.intern(&self.table)
     }
 
-    /// A frame named for an object's type.
+    /// The interpreter is not asked: a text that it had not stored so far would be stored for ever, and a signal's
+    /// handler could not.
     ///
     /// # Safety
-    /// A live type.
-    pub(super) unsafe fn of_type(&self, of: Object) -> u64 {
-        // SAFETY: a type's name is a C string that lives as long as it.
-        let name = unsafe { std::ffi::CStr::from_ptr(word(of + TYPE_NAME) as *const _) };
-        self.only(name.to_str().unwrap_or("?"))
-    }
-
-    /// # Safety
     /// A live text, which lives on while its bytes are used.
-    pub(super) unsafe fn text<'t>(&self, text: Object, room: &'t mut String) -> Option<&'t str> {
-        let TextLayout { ascii_mark, bytes } = self.layout.text;
-        // SAFETY: the caller's promise; texts with the mark are followed by as many bytes as they say.
-        unsafe {
-            if half(text + TEXT_STATE) & ascii_mark != 0 {
-                let len = word(text + LEN) as usize;
-                let ascii = std::slice::from_raw_parts((text + bytes) as *const u8, len);
-                return std::str::from_utf8(ascii).ok();
-            }
-            let Texts::All(api) = self.texts else { return None };
-            let mut len = 0;
-            let utf8 = (api.PyUnicode_AsUTF8AndSize)(text, &mut len);
-            if utf8.is_null() {
-                // Lone surrogates, as in names of files that are no text.
-                (api.PyErr_Clear)();
-                return None;
-            }
-            let utf8 = std::slice::from_raw_parts(utf8, len as usize);
-            room.push_str(std::str::from_utf8(utf8).ok()?);
+    pub(super) unsafe fn text<'t>(&self, text: Object, room: &'t mut Room) -> Option<&'t str> {
+        // SAFETY: the caller's promise; the characters are as many as the text says.
+        let (characters, bytes) = unsafe {
+            let characters = self.layout.text.characters(half(text + TEXT_STATE))?;
+            let len = word(text + LEN) * characters.width;
+            let start = (text + characters.start) as *const u8;
+            (characters, std::slice::from_raw_parts(start, len as usize))
+        };
+        if characters.are_ascii {
+            return std::str::from_utf8(bytes).ok();
         }
+        // What finds no room is cut.
+        let _ = characters
+            .decode(bytes)
+            .try_for_each(|character| room.try_push(character));
         Some(room)
     }
 }
+
+/// For a text that is stored otherwise than we need it.
+pub(super) type Room = ArrayString<2048>;

@@ -6,7 +6,7 @@ loop.call_soon = lambda callback, *_, context=None: ready.append(callback)
 loop.get_debug = lambda: False
 loop.call_exception_handler = lambda context: None
 name = ''.join(('async', 'prof'))
-latin = ''.join(('\xe9', 'x'))
+latin, greek, smile = (''.join((first, 'x')) for first in '\xe9\u03b1\U0001f600')
 async def leaf():
     await future
 async def root():

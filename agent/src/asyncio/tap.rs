@@ -10,7 +10,7 @@ use asyncprof_core::stack_table::MAX_FRAMES;
 use super::interpreter::{Api, Object, Renamed};
 use super::layout::Layout;
 use super::memory::{FUNCTION_DEF, LIST_ITEMS, LIST_LEN, half, type_of, word};
-use super::names::{Cache, Naming, Texts};
+use super::names::{Cache, Naming, Room};
 use crate::recorder::{self, Thread};
 
 #[derive(Debug)]
@@ -67,7 +67,6 @@ impl Tap {
         Naming {
             layout: &self.layout.stack,
             api: self.api,
-            texts: Texts::All(self.api),
             table: region.stacks(),
         }
     }
@@ -137,45 +136,59 @@ impl Tap {
     /// # Safety
     /// Live objects, and the lock is held; `name` may be 0.
     pub(super) unsafe fn table_of(&self, thread: &mut Thread, coroutine: Object, name: Object) -> u16 {
-        let number = thread.intern_with(|names, frames, region| {
+        let found = thread.with_names(|names, _, region| {
             let naming = self.naming(region);
             // SAFETY: the caller's promise.
-            frames[0] = unsafe {
-                self.given_name(&naming, name)
+            let frame = unsafe {
+                self.given_name(names, &naming, name)
                     .unwrap_or_else(|| self.name_of(names, &naming, coroutine))
             };
-            usize::from(frames[0] != 0)
-        }) as u32;
-        let start = number.wrapping_mul(0x9e37_79b9) >> 16;
-        for probe in 0..MAX_PROBES {
-            let at = start.wrapping_add(probe) as u16;
-            let table = &TABLES[usize::from(at)];
-            match table.compare_exchange(0, number, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) if number != 0 => {
-                    thread.write(Kind::TableNamed, 0, at, number.into());
-                    return at;
-                }
-                Err(known) if known != number => {}
-                _ => return at,
-            }
-        }
-        start as u16
+            names.table(frame).ok_or(frame)
+        });
+        found.unwrap_or(Err(0)).unwrap_or_else(|frame| {
+            let table = table_named(thread, frame);
+            thread.with_names(|names, _, _| names.set_table(frame, table));
+            table
+        })
     }
 
-    /// The name that the program gave; None for asyncio's own `Task-123`.
-    unsafe fn given_name(&self, naming: &Naming<'_>, name: Object) -> Option<u64> {
+    /// The frame for the name that the program gave; None for asyncio's own `Task-123`.
+    unsafe fn given_name(&self, names: &mut Cache, naming: &Naming<'_>, name: Object) -> Option<u64> {
         // SAFETY: the caller's promise. Before it is asked for, a name of asyncio's own may be a mere number.
         unsafe {
             if name == 0 || type_of(name) != self.api.PyUnicode_Type {
                 return None;
             }
-            let mut room = String::new();
-            let name = naming.text(name, &mut room)?;
-            let number = name.strip_prefix("Task-");
+            let mut room = Room::new();
+            let text = naming.text(name, &mut room)?;
+            let number = text.strip_prefix("Task-");
             let is_automatic = number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()));
-            (!is_automatic && !name.is_empty()).then(|| naming.only(name))
+            (!is_automatic && !text.is_empty()).then(|| names.given(naming, name, text))
         }
     }
+}
+
+/// The index of the table of tasks with this name, which is told of when it is new.
+#[cold]
+fn table_named(thread: &mut Thread, name: u64) -> u16 {
+    let number = thread.intern_with(|_, frames, _| {
+        frames[0] = name;
+        usize::from(name != 0)
+    }) as u32;
+    let start = number.wrapping_mul(0x9e37_79b9) >> 16;
+    for probe in 0..MAX_PROBES {
+        let at = start.wrapping_add(probe) as u16;
+        let table = &TABLES[usize::from(at)];
+        match table.compare_exchange(0, number, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) if number != 0 => {
+                thread.write(Kind::TableNamed, 0, at, number.into());
+                return at;
+            }
+            Err(known) if known != number => {}
+            _ => return at,
+        }
+    }
+    start as u16
 }
 
 /// The functions that this thread is in, leaf first, up to the frame `until`; returns how many. From a signal's handler:
@@ -191,10 +204,7 @@ pub(crate) unsafe fn sampled(
     until: u64,
 ) -> usize {
     let Some(tap) = get() else { return 0 };
-    let naming = Naming {
-        texts: Texts::Ascii,
-        ..tap.naming(region)
-    };
+    let naming = tap.naming(region);
     // SAFETY: both only read the interpreter's own variables.
     let (holds_lock, is_ending) = unsafe {
         (

@@ -82,8 +82,8 @@ impl Programs {
         self.python.clone().unwrap_or_default()
     }
 
-    pub fn script(&self, load: &str) -> PathBuf {
-        self.benches.join(format!("python/{load}_load.py"))
+    pub fn script(&self, name: &str) -> PathBuf {
+        self.benches.join("python").join(name)
     }
 
     fn folder(&self, build: Build) -> PathBuf {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::build::{Build, Programs};
+use crate::measure::Load;
 
 /// What a load is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +49,7 @@ impl Contestant {
     }
 
     /// The load's command, whose traces go into `folder`.
-    pub fn command(&self, programs: &Programs, load: &str, size: u64, folder: &Path) -> Command {
+    pub fn command(&self, programs: &Programs, load: &Load, size: u64, folder: &Path) -> Command {
         let python = programs.python();
         let tool = |name: &str| python.with_file_name(name).into_os_string();
         let trace = folder.join("trace");
@@ -62,7 +63,7 @@ impl Contestant {
             How::Perf => words("perf".into(), &["record", "--quiet", "-F", "997", "-g", "-o"]),
             How::PySpy => words(tool("py-spy"), &["record", "-r", "100", "-f", "raw", "-o"]),
             How::Pyinstrument => words(tool("pyinstrument"), &["-o"]),
-            How::Yappi => words(python.clone().into(), &["-m", "yappi", "-o"]),
+            How::Yappi => words(python.clone().into(), &["-m", "yappi", "-f", "callgrind", "-o"]),
             How::Viztracer => words(tool("viztracer"), &["--quiet", "--log_async", "-o"]),
         };
         let trace = match self.how {
@@ -72,9 +73,9 @@ impl Contestant {
         };
         let starts_python = matches!(self.how, How::Pyinstrument | How::Yappi | How::Viztracer);
         let program = match self.language {
-            Language::Rust => vec![programs.load(self.build, load).into()],
-            Language::Python if starts_python => vec![programs.script(load).into()],
-            Language::Python => vec![python.into(), programs.script(load).into()],
+            Language::Rust => vec![programs.load(self.build, load.program).into()],
+            Language::Python if starts_python => vec![programs.script(load.program).into()],
+            Language::Python => vec![python.into(), programs.script(load.program).into()],
         };
         let mut line = before;
         if self.how != How::Within {
@@ -87,6 +88,7 @@ impl Contestant {
         let mut command = Command::new(&line[0]);
         command
             .args(&line[1..])
+            .args(load.arguments)
             .arg(size.to_string())
             .current_dir(folder)
             .env("TOKIO_CONSOLE_RECORD_PATH", folder.join("console.json"))
@@ -111,14 +113,25 @@ impl Contestant {
                 script.args(["script", "-F", "time", "-i"]).arg(trace);
                 lines(&script.output().ok()?.stdout)
             }
-            How::PySpy | How::Pyinstrument | How::Yappi => lines(&std::fs::read(trace).ok()?),
-            How::Viztracer => {
-                let trace = std::fs::read(trace.with_extension("json")).ok()?;
-                let trace: serde_json::Value = serde_json::from_slice(&trace).ok()?;
-                Some(trace["traceEvents"].as_array()?.len() as u64)
+            // A stack with its number of samples.
+            How::PySpy => text_of(&trace)?
+                .lines()
+                .map(|line| line.rsplit(' ').next()?.parse::<u64>().ok())
+                .sum(),
+            How::Pyinstrument => {
+                let text = text_of(&trace)?;
+                let (_, samples) = text.split_once("Samples:")?;
+                samples.split_ascii_whitespace().next()?.parse().ok()
             }
+            // A function with its number of calls.
+            How::Yappi => Some(text_of(&trace)?.matches("\nfn=").count() as u64),
+            How::Viztracer => Some(text_of(&trace.with_extension("json"))?.matches("\"ph\"").count() as u64),
         }
     }
+}
+
+fn text_of(trace: &Path) -> Option<String> {
+    Some(String::from_utf8_lossy(&std::fs::read(trace).ok()?).into_owned())
 }
 
 fn lines(text: &[u8]) -> Option<u64> {

@@ -13,6 +13,9 @@ use crate::contestant::{Contestant, Language};
 
 pub struct Load {
     pub name: &'static str,
+    /// The program, and what it is given before the size.
+    pub program: &'static str,
+    pub arguments: &'static [&'static str],
     pub about: &'static str,
     pub unit: &'static str,
     pub language: Language,
@@ -21,9 +24,11 @@ pub struct Load {
     pub is_saturated: bool,
 }
 
-pub const LOADS: [Load; 6] = [
+pub const LOADS: [Load; 7] = [
     Load {
         name: "echo",
+        program: "echo",
+        arguments: &[],
         about: "a TCP server and 32 clients, all of them tasks, 64 bytes there and back",
         unit: "round trip",
         language: Language::Rust,
@@ -32,6 +37,8 @@ pub const LOADS: [Load; 6] = [
     },
     Load {
         name: "pingpong",
+        program: "pingpong",
+        arguments: &[],
         about: "32 pairs of tasks that wake each other over mpsc and oneshot: two polls, two waits and two wakes a round trip",
         unit: "round trip",
         language: Language::Rust,
@@ -40,6 +47,8 @@ pub const LOADS: [Load; 6] = [
     },
     Load {
         name: "storm",
+        program: "storm",
+        arguments: &[],
         about: "400,000 tasks that are ready at once",
         unit: "task",
         language: Language::Rust,
@@ -48,6 +57,8 @@ pub const LOADS: [Load; 6] = [
     },
     Load {
         name: "idle",
+        program: "idle",
+        arguments: &[],
         about: "100,000 tasks that wait for 3 s, eight awaits deep",
         unit: "task",
         language: Language::Rust,
@@ -56,6 +67,8 @@ pub const LOADS: [Load; 6] = [
     },
     Load {
         name: "web",
+        program: "web",
+        arguments: &[],
         about: "axum, SQLite in `spawn_blocking` and an upstream call, 500 requests a second from another process for 4 s",
         unit: "request",
         language: Language::Rust,
@@ -64,12 +77,24 @@ pub const LOADS: [Load; 6] = [
     },
     Load {
         name: "fastapi",
+        program: "fastapi_load.py",
+        arguments: &[],
         about: "FastAPI under uvicorn, each request gathers a sleep of 1 ms and a query in a thread; eight clients, another process, \
                 ask as fast as they are answered",
         unit: "request",
         language: Language::Python,
-        size: 2_000,
-        is_saturated: true,
+        size: 3_000,
+        is_saturated: false,
+    },
+    Load {
+        name: "fastapi, uvloop",
+        program: "fastapi_load.py",
+        arguments: &["--uvloop"],
+        about: "the same on uvloop",
+        unit: "request",
+        language: Language::Python,
+        size: 3_000,
+        is_saturated: false,
     },
 ];
 
@@ -79,27 +104,34 @@ pub struct Measured {
     pub figures: Figures,
     /// Of all processes, with start and end.
     pub cpu_ns: u64,
-    /// Peak of the profiler's own process, if it has one.
-    pub profiler_peak_kib: u64,
+    /// The profiler's own process, if it has one.
+    pub profiler: Process,
     pub recorded: u64,
     pub bytes_written: u64,
+}
+
+/// What a process has needed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Process {
+    pub cpu_ns: u64,
+    pub peak_kib: u64,
 }
 
 pub fn measure(programs: &Programs, load: &Load, contestant: &Contestant, shrink: u64) -> Result<Measured> {
     let folder = tempfile::tempdir()?;
     let handicap = if load.is_saturated { contestant.handicap } else { 1 };
     let size = (load.size / handicap / shrink).max(1);
-    let mut command = contestant.command(programs, load.name, size, folder.path());
+    let mut command = contestant.command(programs, load, size, folder.path());
     let cpu_before = cpu_of_children();
     let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
         .with_context(|| format!("{} cannot be started", contestant.name))?;
-    let profiler_peak_kib = if contestant.is_apart() {
-        watch_memory(&mut child)?
+    let profiler = if contestant.is_apart() {
+        watch(&child)?
     } else {
-        0
+        Process::default()
     };
     let mut output = String::new();
     child
@@ -133,24 +165,46 @@ pub fn measure(programs: &Programs, load: &Load, contestant: &Contestant, shrink
     Ok(Measured {
         figures,
         cpu_ns,
-        profiler_peak_kib,
+        profiler,
         recorded,
         bytes_written,
     })
 }
 
-/// The most memory that it ever had, seen while it runs. Its output is short enough for the pipe.
-fn watch_memory(child: &mut Child) -> Result<u64> {
-    let path = format!("/proc/{}/status", child.id());
-    let mut peak = 0;
-    while child.try_wait()?.is_none() {
-        let status = std::fs::read_to_string(&path).unwrap_or_default();
+/// What the child itself needs until it ends. Its output is short enough for the pipe.
+fn watch(child: &Child) -> Result<Process> {
+    let pid = child.id();
+    let mut seen = Process::default();
+    while !has_ended(pid)? {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let now = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse().ok());
-        peak = peak.max(now.unwrap_or(0));
+        seen.peak_kib = seen.peak_kib.max(now.unwrap_or(0));
         std::thread::sleep(Duration::from_millis(50));
     }
-    Ok(peak)
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let (_, fields) = stat.rsplit_once(')').context("the name comes first")?;
+    // proc_pid_stat(5): user and system time are the 14th and 15th field, and the name is the second.
+    let ticks = fields.split_ascii_whitespace().skip(11).take(2);
+    let ticks = ticks.map(str::parse::<u64>).sum::<Result<u64, _>>()?;
+    // SAFETY: it is asked at any time.
+    let ticks_per_s = unsafe { libc::sysconf(libc::_SC_CLK_TCK) } as u64;
+    seen.cpu_ns = ticks * 1_000_000_000 / ticks_per_s;
+    Ok(seen)
+}
+
+/// Whether the child has ended. It is still to be waited for.
+fn has_ended(pid: u32) -> Result<bool> {
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: zeros are a valid structure, which the system fills.
+    unsafe {
+        let mut info = std::mem::zeroed::<libc::siginfo_t>();
+        ensure!(
+            libc::waitid(libc::P_PID, pid, &mut info, options) == 0,
+            std::io::Error::last_os_error()
+        );
+        Ok(info.si_pid() != 0)
+    }
 }
 
 /// User and system time of all processes waited for so far.

@@ -19,16 +19,16 @@ pub fn section(load: &Load, contestants: &[&Contestant], runs: &[Vec<Measured>])
         ..
     } = load;
     let measure = if *is_saturated {
-        "throughput"
+        "throughput".to_owned()
     } else {
-        "its own CPU time, inverse"
+        format!("CPU per {unit}")
     };
     let mut text = format!(
         "## {name}\n\n{about}.\n\n\
          | profiler | {measure}, ratio to none in the same round | to its own flags | CPU per {unit}, program | \
          with the profiler's process, start and end | p50 | p99 | p99, ratio | memory, program | profiler's process | \
-         recorded | written |\n\
-         |---|---|---|---|---|---|---|---|---|---|---|---|\n"
+         its CPU | recorded | written |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|---|---|\n"
     );
     let baseline = |is_unstable: bool| {
         let is_it = |contestant: &&Contestant| {
@@ -42,7 +42,7 @@ pub fn section(load: &Load, contestants: &[&Contestant], runs: &[Vec<Measured>])
         };
         let speed = |run: &Measured| match load.is_saturated {
             true => run.figures.operations as f64 / run.figures.wall_ns as f64,
-            false => 1.0 / run.figures.cpu_ns as f64,
+            false => run.figures.cpu_ns as f64 / run.figures.operations as f64,
         };
         let each = |of: &dyn Fn(&Measured) -> f64| Spread::of(own.iter().map(of));
         let per_operation = |ns: u64, run: &Measured| ns as f64 / run.figures.operations as f64 / 1000.0;
@@ -68,7 +68,11 @@ pub fn section(load: &Load, contestants: &[&Contestant], runs: &[Vec<Measured>])
                 false => "–".into(),
             },
             mib(each(&|run| run.figures.peak_kib as f64).median),
-            mib(each(&|run| run.profiler_peak_kib as f64).median),
+            mib(each(&|run| run.profiler.peak_kib as f64).median),
+            match contestant.is_apart() {
+                true => format!("{:.2} s", each(&|run| run.profiler.cpu_ns as f64 / 1e9).median),
+                false => "–".into(),
+            },
             format!("{:.0}", each(&|run| run.recorded as f64).median),
             mib(each(&|run| run.bytes_written as f64 / 1024.0).median),
         ];

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use asyncprof_core::diff::{
-    Answer, Diff, DiffOptions, Exposure, Folded, compare, compare_folded, counts_work, objections,
+    Answer, Diff, DiffOptions, Exposure, compare, compare_folded, counts_work, objections,
 };
+use asyncprof_core::folded::Folded;
 use asyncprof_core::profile::Profile;
 use clap::Args;
 

@@ -4,16 +4,18 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
+use asyncprof_core::folded::Folded;
+use asyncprof_core::profile::Profile;
 use asyncprof_core::view::GroupBy;
 use clap::{Args, ValueEnum};
 
 use super::by::ByArg;
+use super::input::{Content, read};
 use super::labels::{LabelArg, check_key};
-use super::load::load;
 use super::rules::RulesArg;
 use super::symbols::SymbolsArg;
 use crate::record::{DEFAULT_PROFILE, write_picture};
-use crate::render::{FlamegraphOptions, flamegraph};
+use crate::render::{FlamegraphOptions, FoldedOptions, flamegraph, folded_flamegraph};
 
 /// Draw a profile as a flame graph
 ///
@@ -30,7 +32,7 @@ Examples:
   asyncprof flamegraph --inverted slow.data    which waits take most, whoever waits
   asyncprof flamegraph -o - | firefox /dev/stdin")]
 pub(crate) struct FlamegraphCommand {
-    /// The profile to draw
+    /// The profile to draw; folded stacks of other profilers are drawn, too
     #[arg(value_name = "PROFILE", default_value = DEFAULT_PROFILE)]
     profile: PathBuf,
     /// The picture to write; - for standard output
@@ -65,7 +67,7 @@ pub(crate) struct FlamegraphCommand {
     title: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum GroupByArg {
     /// The task
     Task,
@@ -100,7 +102,22 @@ fn parse_pixels(text: &str) -> Result<f64> {
 
 impl FlamegraphCommand {
     pub(crate) fn run(self) -> Result<u8> {
-        let mut profile = self.symbols.name(load(&self.profile)?)?;
+        let svg = match read(&self.profile)? {
+            Content::Recording(profile) => self.of_recording(*profile)?,
+            Content::Folded(stacks) => self.of_folded(&stacks)?,
+        };
+        if self.output == Path::new("-") {
+            std::io::stdout().write_all(&svg)?;
+        } else {
+            write_picture(&self.output, &svg)?;
+            // Nobody listening is no reason to fail.
+            let _ = writeln!(std::io::stderr(), "flame graph: {}", self.output.display());
+        }
+        Ok(0)
+    }
+
+    fn of_recording(&self, profile: Profile) -> Result<Vec<u8>> {
+        let mut profile = self.symbols.name(profile)?;
         self.label.apply(&mut profile)?;
         if let Some(key) = &self.group_by_label {
             check_key(&profile, key)?;
@@ -113,17 +130,28 @@ impl FlamegraphCommand {
             show_runtime: self.show_runtime,
             inverted: self.inverted,
             min_width_px: self.min_width,
-            title: self.title,
+            title: self.title.clone(),
         };
         let mut svg = Vec::new();
         flamegraph(&profile, &options, &mut svg)?;
-        if self.output == Path::new("-") {
-            std::io::stdout().write_all(&svg)?;
-        } else {
-            write_picture(&self.output, &svg)?;
-            // Nobody listening is no reason to fail.
-            let _ = writeln!(std::io::stderr(), "flame graph: {}", self.output.display());
+        Ok(svg)
+    }
+
+    fn of_folded(&self, stacks: &Folded) -> Result<Vec<u8>> {
+        let is_plain = self.by == ByArg::Wall && self.group_by == GroupByArg::Task && !self.show_runtime;
+        let has_labels = self.group_by_label.is_some() || self.label.is_given();
+        if !is_plain || has_labels || self.rules.is_given() {
+            bail!(
+                "--by, --group-by, --group-by-label, --label, --rules and --show-runtime are for recordings of asyncprof: \
+                 folded stacks have only frames and numbers"
+            );
         }
-        Ok(0)
+        let options = FoldedOptions {
+            name: self.profile.display().to_string(),
+            inverted: self.inverted,
+            min_width_px: self.min_width,
+            title: self.title.clone(),
+        };
+        folded_flamegraph(stacks, &options)
     }
 }

@@ -7,6 +7,7 @@ mod diff_args;
 mod diff_input;
 mod duration;
 mod flamegraph;
+mod input;
 mod labels;
 mod load;
 mod man;

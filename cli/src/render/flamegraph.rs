@@ -12,7 +12,7 @@ use asyncprof_core::view::{
 use inferno::flamegraph::TextTruncateDirection;
 use inferno::flamegraph::color::BackgroundColor;
 
-use super::layout::Layout;
+use super::layout::{Boxed, Layout};
 use super::svg::{self, FrameText, Header, LegendEntry};
 use super::{labels, palette, units};
 
@@ -43,18 +43,19 @@ pub(crate) fn flamegraph(
     mut out: impl Write,
 ) -> anyhow::Result<()> {
     let analysis = Analysis::new(profile, &options.rules);
+    let min_share = options.min_width_px.unwrap_or(DEFAULT_MIN_WIDTH_PX) / svg::IMAGE_WIDTH as f64;
     let tree_options = TreeOptions {
         by: options.by,
         show_runtime: options.show_runtime,
         inverted: options.inverted,
         group_by: options.group_by,
         exact_names: false,
+        min_share,
     };
     let tree = CallTree::new(&analysis, &tree_options);
     if tree.root().stats.total_ns == 0 {
         return Err(EmptyProfile(nothing_to_show(profile, options.by)).into());
     }
-    let min_share = options.min_width_px.unwrap_or(DEFAULT_MIN_WIDTH_PX) / svg::IMAGE_WIDTH as f64;
     let layout = Layout::new(&tree, min_share);
     let title = options.title.as_deref().unwrap_or(default_title(options.by));
     let drawn = draw(
@@ -66,7 +67,18 @@ pub(crate) fn flamegraph(
         lines: meaning(options, &tree, &layout, unseen_wakes_ns(&analysis, options)),
         legend: legend(&tree),
     };
-    let frame = |index: usize| frame_text(&analysis, &tree, tree.node(layout.boxes[index].node));
+    let total_ns = tree.root().stats.total_ns;
+    let frame = |index: usize| match layout.boxes[index].what {
+        Boxed::Node(id) => frame_text(&analysis, &tree, tree.node(id)),
+        Boxed::Others { frames, weight } => FrameText::of_others(
+            frames,
+            format!(
+                "{}, {}",
+                units::duration(weight),
+                units::percent(weight, total_ns)
+            ),
+        ),
+    };
     let picture = svg::finish(&drawn, &header, frame).context("inferno's SVG has an unexpected form")?;
     out.write_all(picture.as_bytes())?;
     out.flush()?;
@@ -213,11 +225,7 @@ fn meaning(
             GroupBy::None => "top: a function of any task; below: what it awaits",
         },
     };
-    let hidden = match layout.hidden {
-        0 => String::new(),
-        hidden => format!(" · {} too narrow to draw", units::counted(hidden as u64, "frame")),
-    };
-    let mut lines = vec![format!("{what} · {order}{hidden}")];
+    let mut lines = vec![format!("{what} · {order}{}", layout.too_narrow())];
     if tree.nodes.iter().any(|node| node.is_continued) {
         lines.push(
             "below a wait for a task: what the awaited tasks did, in the proportions of all tasks of that name and place"
@@ -353,7 +361,7 @@ fn frame_text(analysis: &Analysis<'_>, tree: &CallTree, node: &Node) -> FrameTex
             }
             (fill, true)
         }
-        FrameKind::Root | FrameKind::Function(_) => (fill, false),
+        FrameKind::Root | FrameKind::Function(_) | FrameKind::Others(_) => (fill, false),
     };
     FrameText {
         label,

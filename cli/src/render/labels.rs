@@ -12,6 +12,7 @@ pub(crate) fn label(name: &str, kind: FrameKind) -> String {
         FrameKind::Function(_) => library(name),
         FrameKind::Group(_) => group(name),
         FrameKind::Root => format!("{name} tasks"),
+        FrameKind::Others(frames) => others(frames as usize),
         FrameKind::Process
         | FrameKind::State(_)
         | FrameKind::WokenBy(_)
@@ -20,6 +21,11 @@ pub(crate) fn label(name: &str, kind: FrameKind) -> String {
         | FrameKind::Source(_) => name.to_owned(),
     };
     if label.is_empty() { name.to_owned() } else { label }
+}
+
+/// Of frames that are too narrow to be drawn one by one.
+pub(crate) fn others(frames: usize) -> String {
+    format!("(other: {})", units::counted(frames as u64, "frame"))
 }
 
 /// A function's name in at most `max` characters, shortened only if it must be.

@@ -1,6 +1,8 @@
 //! Which frames of a call tree get a box, and their integer widths.
 
-use asyncprof_core::view::{CallTree, NodeId};
+use asyncprof_core::view::{CallTree, FrameKind, NodeId};
+
+use super::units;
 
 /// JavaScript in the picture reads widths as doubles: beyond this they would be rounded.
 const MAX_UNITS: u64 = 1 << 50;
@@ -12,12 +14,23 @@ const MAX_DEPTH: usize = 400;
 pub(crate) struct Layout {
     /// Parents before children, siblings left to right.
     pub(crate) boxes: Vec<Placed>,
-    /// Frames left out (with all below them) for being too narrow or too deep.
+    /// Frames without a box of their own, for being too narrow or too deep.
     pub(crate) hidden: usize,
 }
 
+/// What a box stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Boxed {
+    Node(NodeId),
+    /// The frames on one parent that have no box of their own, and what they weigh.
+    Others {
+        frames: usize,
+        weight: u64,
+    },
+}
+
 pub(crate) struct Placed {
-    pub(crate) node: NodeId,
+    pub(crate) what: Boxed,
     pub(crate) depth: usize,
     /// In units that all boxes share.
     pub(crate) width: u64,
@@ -27,13 +40,19 @@ impl Layout {
     /// `min_share` is the narrowest box to keep, as a share of the whole.
     pub(crate) fn new(tree: &CallTree, min_share: f64) -> Layout {
         let weight = |id: NodeId| tree.node(id).stats.total_ns;
-        Layout::of(weight, |id| tree.node(id).children.clone(), min_share)
+        Layout::of(
+            weight,
+            |id| tree.node(id).children.clone(),
+            |id| tree.node(id).kind,
+            min_share,
+        )
     }
 
-    /// Of any tree, by what its nodes weigh and which children they have.
+    /// Of any tree, by what its nodes weigh, which children they have, and which of them stand for others.
     pub(crate) fn of(
         weight: impl Fn(NodeId) -> u64,
         children: impl Fn(NodeId) -> Vec<NodeId>,
+        kind: impl Fn(NodeId) -> FrameKind,
         min_share: f64,
     ) -> Layout {
         let total_ns = weight(NodeId::ROOT);
@@ -43,29 +62,46 @@ impl Layout {
             boxes: Vec::new(),
             hidden: 0,
         };
-        let mut open = vec![(NodeId::ROOT, 0, 0)];
-        while let Some((id, depth, start_ns)) = open.pop() {
+        let mut open = vec![(Boxed::Node(NodeId::ROOT), 0, 0)];
+        while let Some((what, depth, start_ns)) = open.pop() {
+            let ns = match what {
+                Boxed::Node(id) => weight(id),
+                Boxed::Others { weight, .. } => weight,
+            };
             // Edges are rounded, not widths, so that children never stick out of their parent.
-            let width = (start_ns + weight(id)) / unit_ns - start_ns / unit_ns;
-            layout.boxes.push(Placed {
-                node: id,
-                depth,
-                width,
-            });
+            let width = (start_ns + ns) / unit_ns - start_ns / unit_ns;
+            layout.boxes.push(Placed { what, depth, width });
+            let Boxed::Node(id) = what else { continue };
             let mut at = start_ns;
             let first = open.len();
+            let (mut frames, mut others_ns) = (0, 0);
             for child in children(id) {
                 let ns = weight(child);
-                if ns as f64 >= min_ns && depth < MAX_DEPTH {
-                    open.push((child, depth + 1, at));
+                let is_other = matches!(kind(child), FrameKind::Others(_));
+                if ns as f64 >= min_ns && depth < MAX_DEPTH && !is_other {
+                    open.push((Boxed::Node(child), depth + 1, at));
+                    at += ns;
                 } else {
-                    layout.hidden += 1;
+                    frames += frames_from(child, &children, &kind);
+                    others_ns += ns;
                 }
-                at += ns;
+            }
+            layout.hidden += frames;
+            if others_ns as f64 >= min_ns {
+                let weight = others_ns;
+                open.push((Boxed::Others { frames, weight }, depth + 1, at));
             }
             open[first..].reverse();
         }
         layout
+    }
+
+    /// What a caption says of frames without a box; nothing if each has one.
+    pub(crate) fn too_narrow(&self) -> String {
+        match self.hidden {
+            0 => String::new(),
+            hidden => format!(" · {} too narrow to draw", units::counted(hidden as u64, "frame")),
+        }
     }
 
     /// Folded lines in which every frame is named by its position in `boxes`: unique, sorted as drawn, and
@@ -96,6 +132,24 @@ impl Layout {
         }
         lines
     }
+}
+
+/// The frame and all below it.
+fn frames_from(
+    top: NodeId,
+    children: &impl Fn(NodeId) -> Vec<NodeId>,
+    kind: &impl Fn(NodeId) -> FrameKind,
+) -> usize {
+    let mut frames = 0;
+    let mut open = vec![top];
+    while let Some(id) = open.pop() {
+        frames += match kind(id) {
+            FrameKind::Others(frames) => frames as usize,
+            _ => 1,
+        };
+        open.extend(children(id));
+    }
+    frames
 }
 
 /// Stands for the part of a box that no shown child covers; sorts behind them all and is not drawn.
@@ -135,12 +189,42 @@ mod tests {
             &TreeOptions::default(),
         );
         let layout = Layout::new(&tree, 0.01);
-        assert_eq!(layout.hidden, 1);
+        assert_eq!(layout.hidden, 2, "the function and its state");
         let expected = [
             "n00000001;rest 1",
             "n00000001;n00000002;n00000003 900",
             "n00000001;n00000004;n00000005 99",
         ];
         assert_eq!(layout.folded(), expected);
+    }
+
+    #[test]
+    fn narrow_frames_that_are_wide_together_have_one_box() {
+        let mut builder = ProfileBuilder::new();
+        let group = builder.group("task", TaskKind::Task, 1);
+        for (name, ns) in [
+            ("app::wide", 700),
+            ("app::a", 100),
+            ("app::b", 100),
+            ("app::c", 100),
+        ] {
+            let stack = builder.stack(&[name]);
+            builder.row(group, stack, State::Running, 1, ns);
+        }
+        let profile = builder.build();
+        let analysis = Analysis::new(&profile, &Rules::default());
+        // However much of it the tree has left out itself.
+        for min_share in [0.0, 0.2] {
+            let options = TreeOptions {
+                min_share,
+                ..TreeOptions::default()
+            };
+            let layout = Layout::new(&CallTree::new(&analysis, &options), 0.2);
+            let (frames, weight) = (6, 300);
+            assert_eq!(layout.boxes[4].what, Boxed::Others { frames, weight });
+            assert_eq!((layout.hidden, layout.boxes.len()), (6, 5));
+            let lines = ["n00000001;n00000002;n00000003 700", "n00000001;n00000004 300"];
+            assert_eq!(layout.folded(), lines);
+        }
     }
 }

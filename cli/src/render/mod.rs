@@ -4,6 +4,7 @@ mod blocking;
 mod delays;
 mod diff;
 mod flamegraph;
+mod folded_flamegraph;
 mod labels;
 mod layout;
 mod palette;
@@ -31,4 +32,5 @@ pub(crate) use diff::{
     folded_text,
 };
 pub(crate) use flamegraph::{EmptyProfile, FlamegraphOptions, flamegraph, nothing_recorded};
+pub(crate) use folded_flamegraph::{FoldedOptions, folded_flamegraph};
 pub(crate) use report::{DEFAULT_LIMIT, ReportOptions, report, report_json, report_stuck};

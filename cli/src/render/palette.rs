@@ -19,7 +19,7 @@ impl Color {
     }
 
     /// Mixed with white: 0 is the colour, 1 is white.
-    fn tinted(self, white: f64) -> Color {
+    pub(crate) fn tinted(self, white: f64) -> Color {
         let mix = |channel: u8| (f64::from(channel) + (255.0 - f64::from(channel)) * white).round() as u8;
         Color(mix(self.0), mix(self.1), mix(self.2))
     }

@@ -4,6 +4,7 @@
 //! statistics, and its folded input cannot hold every Rust name: so it draws frames named `n00000001`, and
 //! here each is given its real text and colour. That text reaches the file through [`escape`] only.
 
+use super::labels;
 use super::layout::frame_index;
 use super::palette::Color;
 
@@ -17,6 +18,20 @@ pub(crate) struct FrameText {
     /// Drawn with stripes over the colour of [`HATCHED`].
     pub(crate) hatched: bool,
     pub(crate) outlined: bool,
+}
+
+impl FrameText {
+    /// Of frames that are too narrow to be drawn one by one.
+    pub(crate) fn of_others(frames: usize, details: String) -> FrameText {
+        FrameText {
+            label: labels::others(frames),
+            details,
+            fill: OTHERS,
+            strong: false,
+            hatched: false,
+            outlined: false,
+        }
+    }
 }
 
 /// An entry of the legend.
@@ -34,6 +49,9 @@ pub(crate) struct Header {
 
 /// What hatched frames are filled with.
 pub(crate) const HATCHED: Color = Color(238, 238, 234);
+
+/// What frames that are too narrow to be drawn one by one are filled with.
+const OTHERS: Color = Color(222, 222, 222);
 
 fn fill_of(color: Color, hatched: bool) -> String {
     match hatched {

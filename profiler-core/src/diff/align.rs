@@ -1,10 +1,14 @@
-//! The call trees of all runs laid over each other: one tree, in which each node knows what each run says of it.
+//! The rows of all runs laid into one call tree, in which each place knows what each run says of it.
 
 use std::collections::HashMap;
 
+use super::compare::DiffOptions;
 use super::measure::{Blocks, Measure};
-use crate::profile::Profile;
-use crate::view::{Analysis, By, CallTree, Category, FrameKind, Node, Rules, TreeOptions};
+use crate::profile::{Profile, Row};
+use crate::view::counted::Then;
+use crate::view::prefix_tree::{Paths, Prefix, sum};
+use crate::view::row_paths::RowPaths;
+use crate::view::{Analysis, Category, FrameKind, TreeOptions};
 
 /// A place in the program, in whichever runs.
 #[derive(Clone, Debug)]
@@ -17,35 +21,53 @@ pub(super) struct Place {
     pub(super) measures: Vec<Measure>,
 }
 
+/// Of more paths than these in each run, places with too little time are taken together.
+pub(super) const MAX_PATHS_IN_FULL: usize = 50_000;
+
+/// Which part of what matters (`min_effect`) is too little then. It is told from the time of all runs together, so it
+/// says nothing about which way a place has changed.
+pub(super) const MIN_PART: f64 = 0.01;
+
 /// Places in an order that does not depend on that of the runs: parents before children, siblings by name.
-pub(super) fn align(
-    runs: &[&Profile],
-    blocks: Blocks,
-    by: By,
-    exact_names: bool,
-    rules: &Rules,
-) -> Vec<Place> {
-    let mut laid = Laid::new(runs.len());
-    let options = TreeOptions {
-        by,
-        exact_names,
+pub(super) fn align(runs: &[&Profile], blocks: Blocks, options: &DiffOptions) -> Vec<Place> {
+    let tree_options = TreeOptions {
+        by: options.by,
+        exact_names: options.exact_names,
         ..TreeOptions::default()
     };
+    let mut laid = Laid::default();
     for (number, run) in runs.iter().enumerate() {
-        let (tree, ends) = CallTree::with_rows(&Analysis::new(run, rules), &options);
-        let mut places = vec![0; tree.nodes.len()];
-        for (index, node) in tree.nodes.iter().enumerate().skip(1) {
-            // A part of a wait by what was awaited has that place of its own.
-            if !node.is_continued {
-                places[index] = laid.child(places[node.parent.index()], name(&tree, node), node.kind);
-            }
-        }
-        for (end, row) in ends {
-            let place = &mut laid.places[places[end.index()]];
-            place.measures[number].merge(&Measure::of(row, blocks, run));
-        }
+        laid.add(
+            number,
+            &RowPaths::new(&Analysis::new(run, &options.rules), &tree_options),
+        );
     }
-    let mut places = laid.sorted();
+    let weights: Vec<u64> = laid.rows.iter().map(|(_, row)| row.stats.total_ns).collect();
+    let min_weight = match laid.rows.len() > MAX_PATHS_IN_FULL * runs.len() {
+        true => (sum(&weights) as f64 * options.min_effect * MIN_PART).ceil() as u64,
+        false => 0,
+    };
+    let keys: Vec<u32> = (0..laid.steps.len() as u32).collect();
+    let tree = laid.paths.tree(&keys, &weights, min_weight);
+    let mut places: Vec<Place> = Vec::with_capacity(tree.places.len());
+    for place in &tree.places {
+        let (name, kind) = match place.what {
+            Prefix::Root => ("all".to_owned(), FrameKind::Root),
+            Prefix::Step(step) => laid.steps[step as usize].clone(),
+            Prefix::Others(frames) => ("(other)".to_owned(), FrameKind::Others(frames as u32)),
+        };
+        let mut measures = vec![Measure::default(); runs.len()];
+        for &path in &tree.order[place.ends.clone()] {
+            let (number, row) = laid.rows[path as usize];
+            measures[number].merge(&Measure::of(row, blocks, runs[number]));
+        }
+        places.push(Place {
+            name,
+            kind,
+            parent: place.parent,
+            measures,
+        });
+    }
     for index in (1..places.len()).rev() {
         let (before, from) = places.split_at_mut(index);
         let parent = &mut before[from[0].parent];
@@ -53,15 +75,14 @@ pub(super) fn align(
             sum.merge(measure);
         }
     }
-    places
+    sorted(places)
 }
 
 /// Process numbers are new in every run.
-fn name(tree: &CallTree, node: &Node) -> String {
-    let name = tree.name(node);
-    match (node.kind, name.rsplit_once(" [process ")) {
-        (FrameKind::Process, Some((program, _))) => program.to_owned(),
-        _ => name.to_owned(),
+fn name(name: &str, kind: FrameKind) -> &str {
+    match (kind, name.rsplit_once(" [process ")) {
+        (FrameKind::Process, Some((program, _))) => program,
+        _ => name,
     }
 }
 
@@ -73,68 +94,67 @@ fn same(kind: FrameKind) -> FrameKind {
     }
 }
 
-struct Laid {
-    places: Vec<Place>,
-    index: HashMap<(usize, String, FrameKind), usize>,
-    runs: usize,
+/// The paths of all runs, with steps that are the same in all of them.
+#[derive(Default)]
+struct Laid<'p> {
+    paths: Paths,
+    /// Parallel to the paths: the run and its row.
+    rows: Vec<(usize, &'p Row)>,
+    steps: Vec<(String, FrameKind)>,
+    numbers: HashMap<(String, FrameKind), u32>,
 }
 
-impl Laid {
-    fn new(runs: usize) -> Laid {
-        let root = Place {
-            name: "all".to_owned(),
-            kind: FrameKind::Root,
-            parent: 0,
-            measures: vec![Measure::default(); runs],
-        };
-        Laid {
-            places: vec![root],
-            index: HashMap::new(),
-            runs,
-        }
-    }
-
-    fn child(&mut self, parent: usize, name: String, kind: FrameKind) -> usize {
-        let next = self.places.len();
-        let key = (parent, name.clone(), same(kind));
-        let id = *self.index.entry(key).or_insert(next);
-        if id == next {
-            self.places.push(Place {
-                name,
-                kind,
-                parent,
-                measures: vec![Measure::default(); self.runs],
-            });
-        }
-        id
-    }
-
-    fn sorted(self) -> Vec<Place> {
-        let mut children: Vec<Vec<usize>> = vec![Vec::new(); self.places.len()];
-        for (index, place) in self.places.iter().enumerate().skip(1) {
-            children[place.parent].push(index);
-        }
-        let key = |index: &usize| (&self.places[*index].name, same(self.places[*index].kind));
-        let mut order = Vec::with_capacity(self.places.len());
-        let mut open = vec![0];
-        while let Some(index) = open.pop() {
-            order.push(index);
-            let of = &mut children[index];
-            of.sort_by(|a, b| key(b).cmp(&key(a)));
-            open.append(of);
-        }
-        let mut new_index = vec![0; order.len()];
-        for (new, &old) in order.iter().enumerate() {
-            new_index[old] = new;
-        }
-        let mut old: Vec<Option<Place>> = self.places.into_iter().map(Some).collect();
-        let moved = |&at: &usize| {
-            let place = old[at].take().expect("each index is in the order once");
-            Place {
-                parent: new_index[place.parent],
-                ..place
+impl<'p> Laid<'p> {
+    fn add(&mut self, run: usize, of_run: &RowPaths<'_, 'p>) {
+        let steps: Vec<u32> = of_run
+            .steps()
+            .map(|(text, kind)| self.step(name(text, kind), kind))
+            .collect();
+        for (at, counted) in of_run.rows.iter().enumerate() {
+            if let Then::State(row) = counted.then {
+                let path = of_run.paths.path(at).iter().map(|&step| steps[step as usize]);
+                self.paths.push(path);
+                self.rows.push((run, row));
             }
-        };
-        order.iter().map(moved).collect()
+        }
     }
+
+    fn step(&mut self, name: &str, kind: FrameKind) -> u32 {
+        let next = self.steps.len() as u32;
+        let number = *self.numbers.entry((name.to_owned(), same(kind))).or_insert(next);
+        if number == next {
+            self.steps.push((name.to_owned(), kind));
+        }
+        number
+    }
+}
+
+/// Siblings by name.
+fn sorted(places: Vec<Place>) -> Vec<Place> {
+    let mut children: Vec<Vec<usize>> = vec![Vec::new(); places.len()];
+    for (index, place) in places.iter().enumerate().skip(1) {
+        children[place.parent].push(index);
+    }
+    let key = |index: &usize| (&places[*index].name, same(places[*index].kind));
+    let mut order = Vec::with_capacity(places.len());
+    let mut open = vec![0];
+    while let Some(index) = open.pop() {
+        order.push(index);
+        let of = &mut children[index];
+        of.sort_by(|a, b| key(b).cmp(&key(a)));
+        open.append(of);
+    }
+    let mut new_index = vec![0; order.len()];
+    for (new, &old) in order.iter().enumerate() {
+        new_index[old] = new;
+    }
+    let mut old: Vec<Option<Place>> = places.into_iter().map(Some).collect();
+    let moved = |&at: &usize| {
+        let place = old[at].take().expect("each index is in the order once");
+        Place {
+            parent: new_index[place.parent],
+            ..place
+        }
+    };
+    order.iter().map(moved).collect()
 }

@@ -126,7 +126,7 @@ pub struct Diff {
 pub fn compare(base: &[&Profile], new: &[&Profile], options: &DiffOptions) -> Diff {
     let runs = [base, new].concat();
     let blocks = Blocks::for_runs(&runs);
-    let places = align(&runs, blocks, options.by, options.exact_names, &options.rules);
+    let places = align(&runs, blocks, options);
     let exposed = exposed(options.exposure, &runs, blocks, &places);
     let per = (options.exposure, exposed.as_slice());
     let base = Side::new(base, 0, blocks, per, &places[0]);

@@ -1,67 +1,13 @@
-//! Folded stacks of other profilers, `a;b;c 12` a line, and what can be said of them: shares, and where the numbers
-//! count samples how far chance moves those.
+//! What can be said of folded stacks that are compared: shares, and where the numbers count samples how far chance moves
+//! those.
 
-use std::collections::{BTreeMap, HashMap};
-
-use thiserror::Error;
-
+use super::align::{MAX_PATHS_IN_FULL, MIN_PART};
 use super::blame::blame;
 use super::compare::{Diff, DiffNode, DiffOptions, Verdict, judge, node_of};
 use super::estimate::{Estimate, Spread};
 use super::gate::gate_without_windows;
-use crate::view::names::display_name;
+use crate::folded::{Folded, FoldedTreeOptions, folded_tree};
 use crate::view::{Category, FrameKind};
-
-/// One file.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Folded {
-    /// Frames, outermost first.
-    stacks: Vec<(Vec<String>, f64)>,
-    pub total: f64,
-    /// All numbers are whole: they count samples, as far as one can see.
-    pub is_counted: bool,
-}
-
-/// Why text is no folded stacks.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum NotFolded {
-    #[error("line {0} is not a folded stack: expected frames and a number, as in `main;work 12`")]
-    Line(usize),
-    #[error("it holds no samples")]
-    Empty,
-    #[error("its numbers are too large to add up")]
-    TooLarge,
-}
-
-impl Folded {
-    pub fn parse(text: &str) -> Result<Folded, NotFolded> {
-        let mut stacks = Vec::new();
-        for (at, line) in text.lines().enumerate().filter(|line| !line.1.trim().is_empty()) {
-            stacks.push(stack(line.trim()).ok_or(NotFolded::Line(at + 1))?);
-        }
-        let total: f64 = stacks.iter().map(|stack| stack.1).sum();
-        if !total.is_finite() {
-            return Err(NotFolded::TooLarge);
-        }
-        if total <= 0.0 {
-            return Err(NotFolded::Empty);
-        }
-        Ok(Folded {
-            is_counted: stacks.iter().all(|stack| stack.1.fract() == 0.0),
-            stacks,
-            total,
-        })
-    }
-}
-
-/// Frames may hold blanks; the number is behind the last one.
-fn stack(line: &str) -> Option<(Vec<String>, f64)> {
-    let (frames, number) = line.rsplit_once(char::is_whitespace)?;
-    let number: f64 = number.parse().ok()?;
-    let is_usable = number.is_finite() && number >= 0.0;
-    let frames = frames.trim_end().split(';').map(str::to_owned).collect();
-    is_usable.then_some((frames, number))
-}
 
 /// Compares shares; each side has at least one file. Rates are parts of a billion.
 ///
@@ -72,14 +18,27 @@ pub fn compare_folded(base: &[&Folded], new: &[&Folded], options: &DiffOptions) 
     let is_counted = files.iter().all(|file| file.is_counted);
     let totals: Vec<f64> = files.iter().map(|file| file.total).collect();
     let mut nodes: Vec<DiffNode> = Vec::new();
-    for place in places(&files, options.exact_names) {
+    let min_share = match files.iter().any(|file| file.len() > MAX_PATHS_IN_FULL) {
+        true => options.min_effect * MIN_PART,
+        false => 0.0,
+    };
+    let tree_options = FoldedTreeOptions {
+        exact_names: options.exact_names,
+        min_share,
+        ..FoldedTreeOptions::default()
+    };
+    for place in folded_tree(&files, tree_options) {
         let at = nodes.len();
         if at > 0 {
             nodes[place.parent].children.push(at);
         }
         let side = |from: usize, to: usize| estimate(&place.counts[from..to], &totals[from..to], is_counted);
         let (base, new) = (side(0, base.len()), side(base.len(), files.len()));
-        let kind = FrameKind::Function(Category::App);
+        let kind = match place.kind {
+            // Whose code it is does not matter to who is to blame.
+            FrameKind::Function(_) => FrameKind::Function(Category::App),
+            kind => kind,
+        };
         nodes.push(node_of(place.name, kind, place.parent, [base, new], is_counted));
     }
     let min_effect_rate = options.min_effect * 1e9;
@@ -89,7 +48,6 @@ pub fn compare_folded(base: &[&Folded], new: &[&Folded], options: &DiffOptions) 
     } else {
         largest(&mut nodes, min_effect_rate)
     };
-    nodes[0].kind = FrameKind::Root;
     let of_side = |totals: &[f64]| totals.iter().sum::<f64>();
     let samples = of_side(&totals[..base.len()]).min(of_side(&totals[base.len()..]));
     Diff {
@@ -100,52 +58,6 @@ pub fn compare_folded(base: &[&Folded], new: &[&Folded], options: &DiffOptions) 
         gate: is_counted.then(|| gate_without_windows(&nodes, min_effect_rate, samples)),
         nodes,
     }
-}
-
-struct Place {
-    name: String,
-    parent: usize,
-    /// By file, with all that is inside.
-    counts: Vec<f64>,
-}
-
-/// Parents before children, in an order that does not depend on that of the files.
-fn places(files: &[&Folded], exact_names: bool) -> Vec<Place> {
-    let mut stacks: BTreeMap<Vec<String>, Vec<f64>> = BTreeMap::new();
-    let shown = |name: &String| match exact_names {
-        true => name.clone(),
-        false => display_name(name),
-    };
-    for (number, file) in files.iter().enumerate() {
-        for (frames, count) in &file.stacks {
-            let frames = frames.iter().map(shown).collect();
-            stacks.entry(frames).or_insert_with(|| vec![0.0; files.len()])[number] += count;
-        }
-    }
-    let place = |name: &str, parent| Place {
-        name: name.to_owned(),
-        parent,
-        counts: vec![0.0; files.len()],
-    };
-    let mut places = vec![place("all", 0)];
-    let mut index: HashMap<(usize, String), usize> = HashMap::new();
-    for (frames, counts) in stacks {
-        let mut path = vec![0];
-        for frame in frames {
-            let (parent, next) = (path[path.len() - 1], places.len());
-            let at = *index.entry((parent, frame.clone())).or_insert(next);
-            if at == next {
-                places.push(place(&frame, parent));
-            }
-            path.push(at);
-        }
-        for at in path {
-            for (sum, count) in places[at].counts.iter_mut().zip(&counts) {
-                *sum += count;
-            }
-        }
-    }
-    places
 }
 
 fn estimate(counts: &[f64], totals: &[f64], is_counted: bool) -> Estimate {
@@ -193,7 +105,7 @@ mod tests {
     use crate::diff::{Answer, Question};
 
     fn parse(text: &str) -> Folded {
-        Folded::parse(text).unwrap()
+        Folded::read(text.as_bytes()).unwrap()
     }
 
     fn diff(base: &Folded, new: &Folded) -> Diff {
@@ -203,24 +115,6 @@ mod tests {
     fn found(diff: &Diff) -> Vec<(&str, Verdict)> {
         let finding = |&at: &usize| (diff.nodes[at].name.as_str(), diff.nodes[at].verdict);
         diff.findings.iter().map(finding).collect()
-    }
-
-    #[test]
-    fn names_hold_anything_but_semicolons_and_numbers_may_be_fractions() {
-        let folded = parse("a b;größe <T>;\"c\" 3\r\n\n  x 1e1\n");
-        assert_eq!(folded.stacks[0].0, ["a b", "größe <T>", "\"c\""]);
-        assert_eq!((folded.total, folded.is_counted), (13.0, true));
-        assert!(!parse("a;b 12.5\n").is_counted);
-        for (text, why) in [
-            ("", NotFolded::Empty),
-            ("a;b 0", NotFolded::Empty),
-            ("a 1\nb", NotFolded::Line(2)),
-            ("a -1", NotFolded::Line(1)),
-            ("a inf", NotFolded::Line(1)),
-            ("a 1e308\nb 1e308", NotFolded::TooLarge),
-        ] {
-            assert_eq!(Folded::parse(text), Err(why), "{text}");
-        }
     }
 
     #[test]
@@ -285,7 +179,7 @@ mod tests {
         fn no_text_makes_it_panic(text in any::<String>(), lines in proptest::collection::vec("[a-c;: ]{0,9} [0-9.e+-]{0,5}", 0..9)) {
             let other = parse("a;b 3\nc 1.5");
             for text in [text, lines.join("\n")] {
-                if let Ok(folded) = Folded::parse(&text) {
+                if let Ok(folded) = Folded::read(text.as_bytes()) {
                     diff(&folded, &other);
                     prop_assert!(diff(&folded, &folded).findings.is_empty());
                 }

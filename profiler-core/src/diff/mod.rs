@@ -27,7 +27,7 @@ pub use answer::{Answer, Question};
 pub use compare::{Diff, DiffNode, DiffOptions, Verdict, compare};
 pub use estimate::Estimate;
 pub use exposure::{Exposure, counts_work};
-pub use folded::{Folded, NotFolded, compare_folded};
+pub use folded::compare_folded;
 pub use gate::{Dealt, Gate};
 pub use objections::objections;
 pub use percentiles::{Length, Percentile};

@@ -1,217 +1,119 @@
-//! Builds the call tree: gives each row its path, and each path its nodes.
+//! Builds the call tree: a node for each place that is wide enough, with what the rows that pass there say.
 
 use std::collections::{HashMap, HashSet};
 
 use super::activity::Activity;
 use super::analysis::Analysis;
-use super::category::Category;
 use super::continued::AwaitedTasks;
-use super::counted::{Blocker, Counted, Then, counted};
-use super::functions::{NameId, Names, Place};
-use super::path::{Shown, visible, visible_busy};
-use super::source::WakeSource;
-use super::tree::{By, CallTree, FrameKind, Node, NodeId, TreeOptions};
-use crate::profile::{GroupId, Row, StackId, Waker, WakerId};
-
-#[derive(Clone, Copy)]
-pub(super) struct Step {
-    pub(super) name: NameId,
-    pub(super) kind: FrameKind,
-    pub(super) place: Option<Place>,
-    /// The group whose tasks are to be counted here.
-    pub(super) group: Option<GroupId>,
-}
-
-impl Step {
-    pub(super) fn new(names: &mut Names, name: &str, kind: FrameKind) -> Step {
-        Step {
-            name: names.id(name),
-            kind,
-            place: None,
-            group: None,
-        }
-    }
-
-    pub(super) fn of(frame: &Shown) -> Step {
-        Step {
-            name: frame.name,
-            kind: FrameKind::Function(frame.category),
-            place: frame.place,
-            group: None,
-        }
-    }
-}
+use super::counted::Then;
+use super::functions::NameId;
+use super::prefix_tree::{Prefix, PrefixPlace, sum};
+use super::row_paths::RowPaths;
+use super::steps::Step;
+use super::tree::{CallTree, FrameKind, Node, NodeId, TreeOptions};
+use crate::profile::GroupId;
 
 pub(super) struct Builder<'a, 'p> {
-    pub(super) analysis: &'a Analysis<'p>,
-    pub(super) options: TreeOptions,
-    pub(super) several_processes: bool,
-    pub(super) tree: CallTree,
-    edges: HashMap<(NodeId, NameId, FrameKind), NodeId>,
-    pub(super) root_paths: HashMap<GroupId, Vec<Step>>,
+    pub(super) rows: RowPaths<'a, 'p>,
+    nodes: Vec<Node>,
     /// Groups whose tasks are in a node.
     counted: HashSet<(NodeId, GroupId)>,
-    /// Of waits, and of what a thread was found to do in a poll.
-    stacks: HashMap<(StackId, bool), Vec<Shown>>,
+    /// Of parts of waits: where they lie.
+    edges: HashMap<(NodeId, NameId, FrameKind), NodeId>,
 }
 
 impl<'a, 'p> Builder<'a, 'p> {
-    pub(super) fn new(analysis: &'a Analysis<'p>, options: TreeOptions) -> Builder<'a, 'p> {
-        let mut names = analysis.names().clone();
-        let root = Node::new(names.id("all"), FrameKind::Root, NodeId::ROOT);
+    pub(super) fn new(analysis: &'a Analysis<'p>, options: &TreeOptions) -> Builder<'a, 'p> {
         Builder {
-            analysis,
-            options,
-            several_processes: false,
-            tree: CallTree {
-                nodes: vec![root],
-                names,
-            },
-            edges: HashMap::new(),
-            root_paths: HashMap::new(),
+            rows: RowPaths::new(analysis, options),
+            nodes: Vec::new(),
             counted: HashSet::new(),
-            stacks: HashMap::new(),
+            edges: HashMap::new(),
         }
     }
 
-    /// The tree, and at which node each row ended.
-    pub(super) fn build(mut self) -> (CallTree, Vec<(NodeId, &'p Row)>) {
-        let analysis = self.analysis;
-        let selected = counted(analysis, &self.options);
-        let process = |counted: &Counted<'_>| analysis.profile.group(counted.group).process;
-        self.several_processes = selected
-            .windows(2)
-            .any(|two| process(&two[0]) != process(&two[1]));
+    pub(super) fn build(mut self) -> CallTree {
+        let RowPaths {
+            paths,
+            rows,
+            steps,
+            options,
+            ..
+        } = &self.rows;
+        let weights: Vec<u64> = rows.iter().map(|counted| counted.stats.total_ns).collect();
+        let min_weight = (sum(&weights) as f64 * options.min_share).ceil() as u64;
+        let tree = paths.tree(steps.keys(), &weights, min_weight);
         let mut awaited_tasks = AwaitedTasks::new();
-        let mut ends = Vec::new();
-        for counted in &selected {
-            let mut path = self.path(counted);
-            if self.options.inverted {
-                path.reverse();
+        // The places above.
+        let mut line: Vec<NodeId> = Vec::new();
+        for (at, place) in tree.places.iter().enumerate() {
+            let parent = NodeId(place.parent as u32);
+            while line.last().is_some_and(|&above| above != parent) {
+                line.pop();
             }
-            let leaf = self.add(counted, &path);
-            if let Then::State(row) = counted.then {
-                ends.push((leaf, row));
-            }
-            if let Then::State(row) = counted.then
-                && let Some(awaited) = self.awaited(row, counted.activity)
-            {
-                let ns = awaited_tasks.entry((leaf, row.group, awaited)).or_default();
-                *ns = u64::saturating_add(*ns, row.stats.total_ns);
+            line.push(NodeId(u32::try_from(at).expect("fewer than 2^32 nodes")));
+            let node = self.node(place);
+            self.nodes.push(node);
+            for &row in &tree.order[place.ends.clone()] {
+                self.count(&line, row as usize, &mut awaited_tasks);
             }
         }
         self.continue_waits(awaited_tasks);
-        self.tree.finish();
-        (self.tree, ends)
-    }
-
-    fn path(&mut self, counted: &Counted<'_>) -> Vec<Step> {
-        let activity = counted.activity;
-        let mut path = self.root_path(counted.group);
-        self.push_stack(&mut path, counted.stack, is_busy(activity));
-        match counted.then {
-            Then::State(_) => path.push(self.state_step(activity)),
-            Then::WokenBy(waker) => {
-                path.push(self.step("-- woken by --", FrameKind::WokenBy(activity)));
-                path.extend(self.wake_path(waker));
-            }
-            Then::Behind(blocker) => {
-                path.push(self.step("-- kept waiting by --", FrameKind::Behind));
-                path.extend(self.blocker_path(blocker));
-            }
-        }
-        path
-    }
-
-    fn blocker_path(&mut self, blocker: Option<Blocker>) -> Vec<Step> {
-        let Some(blocker) = blocker else {
-            return vec![self.step("[no task]", FrameKind::NoTask)];
+        let mut tree = CallTree {
+            nodes: self.nodes,
+            names: self.rows.names,
         };
-        let mut path = vec![self.group_step(blocker.group)];
-        self.push_stack(&mut path, blocker.stack, blocker.is_busy);
-        // Its tasks are counted where their own time is.
-        path.iter_mut().for_each(|step| step.group = None);
-        path
+        tree.finish();
+        tree
     }
 
-    pub(super) fn step(&mut self, name: &str, kind: FrameKind) -> Step {
-        Step::new(&mut self.tree.names, name, kind)
-    }
-
-    pub(super) fn state_step(&mut self, activity: Activity) -> Step {
-        self.step(&format!("[{}]", activity.name()), FrameKind::State(activity))
-    }
-
-    /// The frames of a stack below the task that it is of.
-    pub(super) fn push_stack(&mut self, path: &mut Vec<Step>, stack: StackId, is_busy: bool) {
-        let frames = self.frames(stack, is_busy).to_vec();
-        self.push_frames(path, &frames);
-    }
-
-    /// From the function that called wake outwards.
-    fn wake_path(&mut self, waker: WakerId) -> Vec<Step> {
-        let mut path = match (
-            self.analysis.profile.wakers[waker.index()],
-            self.analysis.wake_source(waker),
-        ) {
-            (Waker::Task { group, stack }, _) => {
-                let mut path = vec![self.group_step(group)];
-                self.push_stack(&mut path, stack, false);
-                // Its tasks are counted where their own time is.
-                path.iter_mut().for_each(|step| step.group = None);
-                path
+    /// The node of a place, without any time yet.
+    fn node(&mut self, place: &PrefixPlace) -> Node {
+        let (name, kind) = match place.what {
+            Prefix::Root => (self.rows.names.id("all"), FrameKind::Root),
+            Prefix::Others(frames) => {
+                let frames = u32::try_from(frames).unwrap_or(u32::MAX);
+                (self.rows.names.id("(other)"), FrameKind::Others(frames))
             }
-            (waker, source) => {
-                let source = source.unwrap_or(WakeSource::Thread);
-                let mut path = vec![self.step(source.name(), FrameKind::Source(source))];
-                path.extend(self.frames(waker.stack(), false).iter().map(Step::of));
-                path
+            Prefix::Step(step) => {
+                let step = self.rows.steps.get(step);
+                (step.name, step.kind)
             }
         };
-        let show_runtime = self.options.show_runtime;
-        path.retain(|step| match step.kind {
-            // That a driver wakes by its own functions is what its name says.
-            FrameKind::Function(Category::Runtime | Category::Plumbing) => show_runtime,
-            _ => true,
-        });
-        path.reverse();
-        path
+        Node::new(name, kind, NodeId(place.parent as u32))
     }
 
-    fn frames(&mut self, stack: StackId, is_busy: bool) -> &[Shown] {
-        self.stacks.entry((stack, is_busy)).or_insert_with(|| {
-            let (functions, calls) = (&self.analysis.functions, self.analysis.calls(stack));
-            if is_busy {
-                let in_full = matches!(self.options.by, By::Running | By::Cpu | By::Blocked);
-                visible_busy(functions, &calls, self.options.show_runtime, in_full)
-            } else {
-                visible(functions, &calls, self.options.show_runtime)
-            }
-        })
-    }
-
-    /// Puts it at the end of its path, which is returned.
-    fn add(&mut self, counted: &Counted<'_>, path: &[Step]) -> NodeId {
+    /// Adds a row at the last node of this line.
+    fn count(&mut self, line: &[NodeId], row: usize, awaited_tasks: &mut AwaitedTasks) {
+        let rows = &self.rows;
+        let counted = &rows.rows[row];
         let ns = counted.stats.total_ns;
-        let mut at = NodeId::ROOT;
-        for step in path {
-            at = self.child(at, step, ns);
-            if let Some(group) = step.group.filter(|_| !self.options.inverted) {
-                let is_new = self.counted.insert((at, group));
-                let node = &mut self.tree.nodes[at.index()];
-                if is_new {
-                    node.tasks += self.analysis.profile.group(group).tasks;
+        for (&at, &step) in line[1..].iter().zip(rows.paths.path(row)) {
+            let node = &mut self.nodes[at.index()];
+            if let FrameKind::Others(_) = node.kind {
+                break;
+            }
+            let step = rows.steps.get(step);
+            node.pass(step, ns);
+            if let Some(group) = step.group.filter(|_| !rows.options.inverted) {
+                if self.counted.insert((at, group)) {
+                    node.tasks += rows.analysis.profile.group(group).tasks;
                 }
                 if group == counted.group {
                     node.own_ns = node.own_ns.saturating_add(ns);
                 }
             }
         }
-        let leaf = &mut self.tree.nodes[at.index()];
-        leaf.stats.merge(counted.stats);
-        leaf.self_ns = leaf.self_ns.saturating_add(ns);
-        leaf.shares.add(counted.activity, ns);
-        at
+        let Some(&end) = line.last() else { return };
+        let leaf = &mut self.nodes[end.index()];
+        leaf.end(counted);
+        if !matches!(leaf.kind, FrameKind::Others(_))
+            && let Then::State(row) = counted.then
+            && let Some(awaited) = rows.awaited(row, counted.activity)
+        {
+            let ns = awaited_tasks.entry((end, row.group, awaited)).or_default();
+            *ns = u64::saturating_add(*ns, row.stats.total_ns);
+        }
     }
 
     /// Puts a part of a wait below the wait's state, at the end of a path.
@@ -225,10 +127,10 @@ impl<'a, 'p> Builder<'a, 'p> {
         let mut at = wait;
         for step in path {
             at = self.child(at, step, ns);
-            self.tree.nodes[at.index()].is_continued = true;
+            self.nodes[at.index()].is_continued = true;
         }
-        let waited = self.tree.nodes[wait.index()].shares.dominant();
-        let leaf = &mut self.tree.nodes[at.index()];
+        let waited = self.nodes[wait.index()].shares.dominant();
+        let leaf = &mut self.nodes[at.index()];
         leaf.stats.total_ns = leaf.stats.total_ns.saturating_add(ns);
         leaf.self_ns = leaf.self_ns.saturating_add(ns);
         if let Some(activity) = activity.or(waited.map(|waited| waited.0)) {
@@ -238,20 +140,13 @@ impl<'a, 'p> Builder<'a, 'p> {
     }
 
     /// The node of this step, on which `ns` more will stand.
-    pub(super) fn child(&mut self, parent: NodeId, step: &Step, ns: u64) -> NodeId {
-        let next = NodeId(u32::try_from(self.tree.nodes.len()).expect("fewer than 2^32 nodes"));
+    fn child(&mut self, parent: NodeId, step: &Step, ns: u64) -> NodeId {
+        let next = NodeId(u32::try_from(self.nodes.len()).expect("fewer than 2^32 nodes"));
         let id = *self.edges.entry((parent, step.name, step.kind)).or_insert(next);
         if id == next {
-            self.tree.nodes.push(Node::new(step.name, step.kind, parent));
+            self.nodes.push(Node::new(step.name, step.kind, parent));
         }
-        if let Some(place) = step.place {
-            self.tree.nodes[id.index()].add_place(place, ns);
-        }
+        self.nodes[id.index()].pass(step, ns);
         id
     }
-}
-
-/// Whether the stack of such a row is that of a thread in a poll.
-pub(super) fn is_busy(activity: Activity) -> bool {
-    matches!(activity, Activity::OnCpu | Activity::Blocked)
 }

@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
 use super::activity::Activity;
-use super::builder::{Builder, is_busy};
+use super::builder::Builder;
 use super::family::GroupBy;
 use super::kind::Kind;
+use super::row_paths::{RowPaths, is_busy};
 use super::tree::{By, FrameKind, NodeId};
 use crate::profile::{GroupId, Row, StackId, TaskKind, Waker};
 
@@ -33,7 +34,7 @@ struct Deed {
     awaited: Option<GroupId>,
 }
 
-impl Builder<'_, '_> {
+impl RowPaths<'_, '_> {
     /// The group of tasks whose end the row's waits were for, if the picture is to show what those did.
     pub(super) fn awaited(&self, row: &Row, activity: Activity) -> Option<GroupId> {
         let options = &self.options;
@@ -50,13 +51,15 @@ impl Builder<'_, '_> {
         };
         (goes_on && !options.inverted && options.by != By::Wake).then_some(group)
     }
+}
 
+impl Builder<'_, '_> {
     /// Draws out the waits; to be called when all rows are in their places.
     pub(super) fn continue_waits(&mut self, waits: AwaitedTasks) {
         if waits.is_empty() {
             return;
         }
-        let rows = self.analysis.rows(self.options.show_runtime);
+        let rows = self.rows.analysis.rows(self.rows.options.show_runtime);
         let whole_ns = rows.fold(0_u64, |sum, (row, _)| sum.saturating_add(row.stats.total_ns));
         let min_ns = whole_ns / MIN_PART;
         let deeds = self.deeds();
@@ -74,11 +77,11 @@ impl Builder<'_, '_> {
     /// By group, what each of them did.
     fn deeds(&self) -> HashMap<GroupId, Deeds> {
         let mut sums: HashMap<GroupId, BTreeMap<Deed, u64>> = HashMap::new();
-        for (row, activity) in self.analysis.rows(self.options.show_runtime) {
+        for (row, activity) in self.rows.analysis.rows(self.rows.options.show_runtime) {
             let deed = Deed {
                 stack: row.stack,
                 activity,
-                awaited: self.awaited(row, activity),
+                awaited: self.rows.awaited(row, activity),
             };
             let sum = sums.entry(row.group).or_default().entry(deed).or_default();
             *sum = sum.saturating_add(row.stats.total_ns);
@@ -88,10 +91,10 @@ impl Builder<'_, '_> {
     }
 
     fn follow(&mut self, following: &mut Following, wait: NodeId, awaited: GroupId, ns: u64) {
-        let name = self.analysis.group_label(awaited);
-        let kind = FrameKind::Group(self.analysis.profile.group(awaited).kind.into());
+        let name = self.rows.analysis.group_label(awaited);
+        let kind = FrameKind::Group(self.rows.analysis.profile.group(awaited).kind.into());
         if following.line.contains(&awaited) {
-            let again = self.step(&format!("{name} (again)"), kind);
+            let again = self.rows.step(&format!("{name} (again)"), kind);
             self.add_continued(wait, &[again], None, ns);
             return;
         }
@@ -100,11 +103,12 @@ impl Builder<'_, '_> {
         };
         following.line.push(awaited);
         for (deed, ns) in split(ns, &deeds) {
-            let mut path = vec![self.group_step(awaited)];
+            let mut path = vec![self.rows.group_step(awaited)];
             if ns >= following.min_ns {
-                self.push_stack(&mut path, deed.stack, is_busy(deed.activity));
+                self.rows
+                    .push_stack(&mut path, deed.stack, is_busy(deed.activity));
             }
-            path.push(self.state_step(deed.activity));
+            path.push(self.rows.state_step(deed.activity));
             let state = self.add_continued(wait, &path, Some(deed.activity), ns);
             if let Some(next) = deed.awaited
                 && ns >= following.min_ns

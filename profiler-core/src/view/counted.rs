@@ -6,17 +6,17 @@ use super::tree::{By, TreeOptions};
 use crate::profile::{Delay, GroupId, Row, StackId, State, Stats, WakerId};
 
 /// What is added at the end of one path.
-pub(super) struct Counted<'p> {
-    pub(super) group: GroupId,
-    pub(super) stack: StackId,
-    pub(super) activity: Activity,
-    pub(super) stats: &'p Stats,
-    pub(super) then: Then<'p>,
+pub(crate) struct Counted<'p> {
+    pub(crate) group: GroupId,
+    pub(crate) stack: StackId,
+    pub(crate) activity: Activity,
+    pub(crate) stats: &'p Stats,
+    pub(crate) then: Then<'p>,
 }
 
 /// What follows the stack.
 #[derive(Clone, Copy)]
-pub(super) enum Then<'p> {
+pub(crate) enum Then<'p> {
     /// The state, and for a wait what the awaited task did.
     State(&'p Row),
     WokenBy(WakerId),
@@ -25,15 +25,15 @@ pub(super) enum Then<'p> {
 }
 
 #[derive(Clone, Copy)]
-pub(super) struct Blocker {
-    pub(super) group: GroupId,
-    pub(super) stack: StackId,
+pub(crate) struct Blocker {
+    pub(crate) group: GroupId,
+    pub(crate) stack: StackId,
     /// The stack is that of a thread in a poll.
-    pub(super) is_busy: bool,
+    pub(crate) is_busy: bool,
 }
 
 /// All that these options select.
-pub(super) fn counted<'p>(analysis: &Analysis<'p>, options: &TreeOptions) -> Vec<Counted<'p>> {
+pub(crate) fn counted<'p>(analysis: &Analysis<'p>, options: &TreeOptions) -> Vec<Counted<'p>> {
     let by = options.by;
     if by == By::Delay {
         return analysis.profile.delays.iter().map(Counted::delay).collect();

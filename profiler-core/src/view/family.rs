@@ -1,8 +1,9 @@
 //! What stands above a task's own frames: its name, and as asked its process, where it was spawned and by whom. All
 //! that the call tree knows of the ways to group tasks is one path per group.
 
-use super::builder::{Builder, Step};
 use super::path::Shown;
+use super::row_paths::RowPaths;
+use super::steps::Step;
 use super::tree::FrameKind;
 use crate::profile::{GroupId, Process};
 
@@ -25,7 +26,7 @@ pub enum GroupBy {
 /// Parents further up are not shown.
 const MAX_GENERATIONS: usize = 64;
 
-impl Builder<'_, '_> {
+impl RowPaths<'_, '_> {
     /// From the picture's root to the group's own frame, if it has one.
     pub(super) fn root_path(&mut self, id: GroupId) -> Vec<Step> {
         if let Some(path) = self.root_paths.get(&id) {
@@ -76,7 +77,7 @@ impl Builder<'_, '_> {
         let exact_names = self.options.exact_names;
         path.extend(frames.map(|frame| match analysis.profile.string(frame.raw) {
             raw if exact_names && !raw.is_empty() => Step {
-                name: self.tree.names.id(raw),
+                name: self.names.id(raw),
                 ..Step::of(frame)
             },
             _ => Step::of(frame),

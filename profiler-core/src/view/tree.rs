@@ -10,10 +10,12 @@ use super::activity::{Activity, Shares};
 use super::analysis::Analysis;
 use super::builder::Builder;
 use super::category::Category;
+use super::counted::Counted;
 use super::family::GroupBy;
 use super::functions::{NameId, Names, Place};
 use super::kind::Kind;
 use super::source::WakeSource;
+use super::steps::Step;
 use crate::profile::{Row, Stats, TaskKind, WakerId};
 
 /// Which rows count.
@@ -52,7 +54,7 @@ impl By {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct TreeOptions {
     pub by: By,
     /// Shows runtime frames, plumbing, and the runtime's own worker loops.
@@ -62,6 +64,8 @@ pub struct TreeOptions {
     pub group_by: GroupBy,
     /// Functions by their whole names, as the compiler wrote them.
     pub exact_names: bool,
+    /// Places with less than this part of all time have no node of their own.
+    pub min_share: f64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -80,6 +84,8 @@ pub enum FrameKind {
     NoTask,
     /// What woke, if it was no task.
     Source(WakeSource),
+    /// So many places below the one above that are too narrow to have a node.
+    Others(u32),
 }
 
 /// [`TaskKind`] in a fixed order.
@@ -132,15 +138,7 @@ pub struct CallTree {
 
 impl CallTree {
     pub fn new(analysis: &Analysis<'_>, options: &TreeOptions) -> CallTree {
-        Builder::new(analysis, *options).build().0
-    }
-
-    /// The tree, and at which of its nodes each row of the profile ended.
-    pub fn with_rows<'p>(
-        analysis: &Analysis<'p>,
-        options: &TreeOptions,
-    ) -> (CallTree, Vec<(NodeId, &'p Row)>) {
-        Builder::new(analysis, *options).build()
+        Builder::new(analysis, options).build()
     }
 
     pub fn node(&self, id: NodeId) -> &Node {
@@ -220,7 +218,22 @@ impl Node {
         }
     }
 
-    pub(super) fn add_place(&mut self, place: Place, ns: u64) {
+    /// Notes that a path with so much time leads through here.
+    pub(super) fn pass(&mut self, step: &Step, ns: u64) {
+        if let Some(place) = step.place {
+            self.add_place(place, ns);
+        }
+    }
+
+    /// Adds what is counted to where its path ends.
+    pub(super) fn end(&mut self, counted: &Counted<'_>) {
+        let ns = counted.stats.total_ns;
+        self.stats.merge(counted.stats);
+        self.self_ns = self.self_ns.saturating_add(ns);
+        self.shares.add(counted.activity, ns);
+    }
+
+    fn add_place(&mut self, place: Place, ns: u64) {
         if let Some((_, total)) = self.places.iter_mut().find(|(known, _)| *known == place) {
             *total = total.saturating_add(ns);
         } else if self.places.len() < MAX_PLACES {

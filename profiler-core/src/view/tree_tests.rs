@@ -594,11 +594,11 @@ fn any_profile() -> impl Strategy<Value = Profile> {
 
 proptest! {
     #[test]
-    fn widths_add_up(profile in any_profile(), show_runtime: bool, inverted: bool, by in 0..6_usize, group_by in 0..5_usize) {
+    fn widths_add_up(profile in any_profile(), show_runtime: bool, inverted: bool, by in 0..6_usize, group_by in 0..5_usize, min_share in 0.0..0.3) {
         let group_by = [GroupBy::Task, GroupBy::Spawn, GroupBy::Tree, GroupBy::Process, GroupBy::None][group_by];
         let by = [By::Wall, By::Wait, By::Io, By::Sched, By::Cpu, By::Wake][by];
         let analysis = Analysis::new(&profile, &Rules::default());
-        let tree = CallTree::new(&analysis, &TreeOptions { by, show_runtime, inverted, group_by, exact_names: false });
+        let tree = CallTree::new(&analysis, &TreeOptions { by, show_runtime, inverted, group_by, exact_names: false, min_share });
         let selected = || analysis.rows(show_runtime).filter(|(row, activity)| by.selects(row, *activity));
         prop_assert_eq!(tree.root().stats.total_ns, selected().map(|(row, _)| row.stats.total_ns).sum::<u64>());
         prop_assert_eq!(tree.root().stats.episodes, selected().map(|(row, _)| row.stats.episodes).sum::<u64>());

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use asyncprof_core::named_frame::NamedFrame;
-use asyncprof_core::python::{BYTES, LEN, StackLayout, TEXT_STATE, TYPE, TextLayout, half_word};
+use asyncprof_core::python::{BYTES, LEN, StackLayout, TEXT_STATE, TYPE, half_word};
 use asyncprof_core::stack_table::{MAX_FRAMES, StackTable};
 
 use super::memory::{read, read_words, words};
@@ -80,15 +80,14 @@ impl PythonStacks {
         self.read(object + BYTES, len)
     }
 
-    /// A text; a stand-in for one that is not ASCII.
     fn text(&self, object: u64) -> Option<String> {
-        let TextLayout { ascii_mark, bytes } = self.layout.text;
         let [state] = words::<1>(self.pid, object + TEXT_STATE)?;
-        if state as u32 & ascii_mark == 0 {
+        let Some(characters) = self.layout.text.characters(state as u32) else {
             return Some("?".into());
-        }
+        };
         let [len] = words::<1>(self.pid, object + LEN)?;
-        String::from_utf8(self.read(object + bytes, len)?).ok()
+        let bytes = self.read(object + characters.start, len.checked_mul(characters.width)?)?;
+        Some(characters.decode(&bytes).collect())
     }
 
     fn read(&self, address: u64, len: u64) -> Option<Vec<u8>> {

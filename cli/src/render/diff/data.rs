@@ -385,6 +385,7 @@ pub(super) fn frame(diff: &Diff, at: usize) -> (String, usize) {
             FrameKind::Function(Category::App)
             | FrameKind::Group(_)
             | FrameKind::Process
+            | FrameKind::Others(_)
             | FrameKind::Root => break,
             // Of a library's frames the one that the app calls.
             kind => called = format!(" → {}", labels::label(&node.name, kind)),

@@ -12,7 +12,7 @@ use super::data::{Counts, frame};
 use super::text::{percent_of, q, signed_percent};
 use super::unit::Unit;
 use crate::render::flamegraph::{DEFAULT_MIN_WIDTH_PX, draw};
-use crate::render::layout::Layout;
+use crate::render::layout::{Boxed, Layout};
 use crate::render::palette::Color;
 use crate::render::svg::{self, FrameText, HATCHED, Header, LegendEntry};
 use crate::render::{labels, units};
@@ -51,7 +51,8 @@ pub(crate) fn diff_picture(diff: &Diff, captions: &Captions, width: Width) -> an
         children.into_iter().map(|child| NodeId(child as u32)).collect()
     };
     let min_share = DEFAULT_MIN_WIDTH_PX / svg::IMAGE_WIDTH as f64;
-    let layout = Layout::of(|id| widths[id.index()], children, min_share);
+    let kind = |id: NodeId| diff.nodes[id.index()].kind;
+    let layout = Layout::of(|id| widths[id.index()], children, kind, min_share);
     let unit = captions.unit;
     let drawn = draw(
         &layout,
@@ -62,18 +63,21 @@ pub(crate) fn diff_picture(diff: &Diff, captions: &Captions, width: Width) -> an
         lines: vec![
             largest(diff, unit, "slower", |node| node.effect > 0.0),
             largest(diff, unit, "faster", |node| node.effect < 0.0),
-            meaning(captions, width, layout.hidden),
+            meaning(captions, width, &layout),
         ],
         legend: legend(diff, captions.min_effect),
     };
     let findings: HashSet<usize> = diff.findings.iter().copied().collect();
-    let frame = |index: usize| {
-        let at = layout.boxes[index].node.index();
-        let share = widths[at] as f64 / widths[0] as f64;
-        FrameText {
-            outlined: findings.contains(&at),
-            ..frame_text(diff, at, unit, share)
+    let frame = |index: usize| match layout.boxes[index].what {
+        Boxed::Node(id) => {
+            let at = id.index();
+            let share = widths[at] as f64 / widths[0] as f64;
+            FrameText {
+                outlined: findings.contains(&at),
+                ..frame_text(diff, at, unit, share)
+            }
         }
+        Boxed::Others { frames, weight } => FrameText::of_others(frames, unit.rate(weight as f64)),
     };
     let picture = svg::finish(&drawn, &header, frame).context("inferno's SVG has an unexpected form")?;
     Ok(picture.into_bytes())
@@ -147,7 +151,7 @@ fn largest(diff: &Diff, unit: Unit, word: &str, is_in: impl Fn(&DiffNode) -> boo
     }
 }
 
-fn meaning(captions: &Captions, width: Width, hidden: usize) -> String {
+fn meaning(captions: &Captions, width: Width, layout: &Layout) -> String {
     let what = match captions.unit {
         Unit::Share => format!("share of all {}", captions.time),
         _ => format!("{}{}", captions.time, captions.per),
@@ -157,11 +161,8 @@ fn meaning(captions: &Captions, width: Width, hidden: usize) -> String {
         Width::Base => "in the base",
         Width::New => "in the new runs",
     };
-    let hidden = match hidden {
-        0 => String::new(),
-        hidden => format!(" · {} too narrow to draw", units::counted(hidden as u64, "frame")),
-    };
-    format!("width = {what}, {side} · colour = verdict, and new : base · framed = to blame{hidden}")
+    let too_narrow = layout.too_narrow();
+    format!("width = {what}, {side} · colour = verdict, and new : base · framed = to blame{too_narrow}")
 }
 
 fn legend(diff: &Diff, min_effect: f64) -> Vec<LegendEntry> {

@@ -1,5 +1,8 @@
 //! `asyncprof demo`: records a small service that this command carries inside, as any program is recorded.
 
+mod python;
+
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,7 +13,7 @@ use asyncprof_core::view::Rules;
 use asyncprof_recorder::DebugFiles;
 use clap::Args;
 
-use super::duration::parse_duration;
+use crate::commands::duration::parse_duration;
 use crate::record::{Request, record};
 
 /// Record a built-in demo: a web service that waits for a slow upstream and for SQLite at once
@@ -20,13 +23,17 @@ use crate::record::{Request, record};
 ///
 /// With --instrumented it uses the library for programs that want to be profiled (package asyncprof), and every third
 /// request is for a price only; without, it is a program that knows nothing of the profiler.
+///
+/// With --python the service is one of FastAPI, uvicorn and httpx on asyncio, which that Python must have.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   asyncprof demo                               writes asyncprof.data and flamegraph.svg
   asyncprof demo -d 10s --rate 200             longer, and busier
   asyncprof demo --slow-upstream 100ms -o slow.data
-  asyncprof demo --instrumented                per route: the service uses the library, too")]
+  asyncprof demo --instrumented                per route: the service uses the library, too
+  asyncprof demo --python                      the same service in Python, on asyncio
+  asyncprof demo --python .venv/bin/python     with this interpreter")]
 pub(crate) struct DemoCommand {
     /// Write just this file: a flame graph if it ends in .svg, else a profile
     #[arg(short, long, value_name = "FILE")]
@@ -34,6 +41,10 @@ pub(crate) struct DemoCommand {
     /// Say nothing but errors
     #[arg(short, long)]
     quiet: bool,
+    /// Record a FastAPI service instead, run by this interpreter [default: that of the virtual environment in
+    /// VIRTUAL_ENV, else python3]
+    #[arg(long, value_name = "PATH", num_args = 0..=1, conflicts_with = "instrumented")]
+    python: Option<Option<PathBuf>>,
     #[command(flatten)]
     service: DemoServiceCommand,
 }
@@ -57,28 +68,15 @@ pub(crate) struct DemoServiceCommand {
 
 impl DemoCommand {
     pub(crate) fn run(self) -> Result<u8> {
-        let own = std::env::current_exe().context("cannot find this program's own file")?;
-        let mut command = vec![own.into_os_string(), "demo-service".into()];
-        command.extend([format!("--duration={}ms", self.service.duration.as_millis()).into()]);
-        command.push(format!("--rate={}", self.service.rate).into());
-        if let Some(slow) = self.service.slow_upstream {
-            command.push(format!("--slow-upstream={}ms", slow.as_millis()).into());
-        }
-        if self.service.instrumented {
-            command.push("--instrumented".into());
-        }
-        let shown = std::iter::once("asyncprof".into())
-            .chain(
-                command[1..]
-                    .iter()
-                    .map(|word| word.to_string_lossy().into_owned()),
-            )
-            .collect();
+        let (command, shown_command) = match &self.python {
+            None => self.service.command()?,
+            Some(python) => python::command(python.as_deref(), &self.service)?,
+        };
         record(&Request {
             command,
-            shown_command: Some(shown),
+            shown_command: Some(shown_command),
             output: self.output,
-            freq_hz: super::record::DEFAULT_FREQ_HZ,
+            freq_hz: crate::commands::record::DEFAULT_FREQ_HZ,
             duration: None,
             keep_running: false,
             allow_unknown_tokio: false,
@@ -93,6 +91,26 @@ impl DemoCommand {
 }
 
 impl DemoServiceCommand {
+    /// The command that runs it, and how that is shown.
+    fn command(&self) -> Result<(Vec<OsString>, Vec<String>)> {
+        let own = std::env::current_exe().context("cannot find this program's own file")?;
+        let mut args = vec![
+            "demo-service".to_owned(),
+            format!("--duration={}ms", self.duration.as_millis()),
+            format!("--rate={}", self.rate),
+        ];
+        if let Some(slow) = self.slow_upstream {
+            args.push(format!("--slow-upstream={}ms", slow.as_millis()));
+        }
+        if self.instrumented {
+            args.push("--instrumented".into());
+        }
+        let shown = [vec!["asyncprof".into()], args.clone()].concat();
+        let mut command = vec![own.into_os_string()];
+        command.extend(args.into_iter().map(OsString::from));
+        Ok((command, shown))
+    }
+
     pub(crate) fn run(self) -> Result<u8> {
         let args = DemoArgs {
             duration: self.duration,
