@@ -5,6 +5,7 @@
 
 mod attach;
 mod chain;
+mod cython;
 mod interpreter;
 mod layout;
 mod memory;
