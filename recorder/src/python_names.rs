@@ -23,7 +23,9 @@ fn module(file: &str) -> String {
         return String::new();
     }
     let mut endings = [".py", ".pyx"].into_iter();
-    let path = endings.find_map(|ending| file.strip_suffix(ending)).unwrap_or(file);
+    let path = endings
+        .find_map(|ending| file.strip_suffix(ending))
+        .unwrap_or(file);
     let installed = ROOTS
         .iter()
         .find_map(|root| path.rsplit_once(root).map(|(_, module)| module));

@@ -54,12 +54,7 @@ fn places(analysis: &Analysis<'_>) -> HashMap<String, BlockingPlace> {
     by_time.into_iter().map(|(key, _)| key).collect()
 }
 
-fn warning(
-    task: String,
-    stats: &Stats,
-    place: Option<BlockingPlace>,
-    runtime: Runtime,
-) -> Option<Warning> {
+fn warning(task: String, stats: &Stats, place: Option<BlockingPlace>, runtime: Runtime) -> Option<Warning> {
     let long = || stats.histogram().filter(|&(middle_ns, _)| middle_ns >= LONG_NS);
     // The longest is one of them, wherever the middle of its bucket lies.
     let polls = long().map(|(_, polls)| polls).sum::<u64>().max(1);
