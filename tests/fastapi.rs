@@ -59,6 +59,19 @@ fn assert_mostly(all: &[Shown], function: &str, kind: Kind, share: f64) {
     );
 }
 
+/// The work that was given to threads is a task of its own, and so long.
+fn assert_work(all: &[Shown], function: &str, at_least_ns: u64) {
+    let group = format!("[blocking task] {function}");
+    let of_group = all.iter().filter(|path| path.group == group);
+    let activities = of_group.flat_map(|path| &path.activities);
+    let ran = activities.filter(|(activity, _)| **activity != Activity::Scheduled);
+    let ran_ns: u64 = ran.map(|(_, amount)| amount.ns).sum();
+    assert!(
+        ran_ns >= at_least_ns,
+        "{function}: {ran_ns} of {at_least_ns} ns: {all:#?}"
+    );
+}
+
 #[test]
 fn a_request_that_waits_for_two_things_at_once() {
     const REQUESTS: usize = 10;
@@ -83,6 +96,7 @@ fn a_request_that_waits_for_two_things_at_once() {
         assert_mostly(&all, &name, kind, 0.95);
     }
     assert_mostly(&all, "article.answer", Kind::Timer, 0.95);
+    assert_work(&all, "article.run_query", REQUESTS as u64 * 29_000_000);
 }
 
 fn service(args: &[&str]) {
@@ -96,6 +110,8 @@ fn service(args: &[&str]) {
     assert_mostly(&all, "service.find_order", Kind::Blocking, 0.95);
     assert_mostly(&all, "service.fetch_price", Kind::Io, 0.9);
     assert_mostly(&all, "service.upstream", Kind::Timer, 0.95);
+    assert_work(&all, "service.query", REQUESTS * 19_000_000);
+    assert_work(&all, "service.plain", REQUESTS * 9_500_000);
     let upstream = below(&all, "service.upstream").amount(Activity::Waiting(Kind::Timer));
     assert_eq!(upstream.episodes, REQUESTS);
     assert!(upstream.ns >= REQUESTS * 29_000_000, "{upstream:?}");

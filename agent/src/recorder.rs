@@ -43,14 +43,15 @@ static POOL: [AtomicPtr<Thread>; THREAD_SLOTS] = [const { AtomicPtr::new(ptr::nu
 
 /// A task that a thread is polling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
 pub(crate) struct Polled {
     /// Address of the task; 0 for none.
     pub(crate) task: u64,
     /// Upper end of its stack: where the poll tap was entered.
     pub(crate) stack_top: u64,
-    /// Of an asyncio task: the state of the interpreter's thread; else 0.
+    /// Of Python: the state of the interpreter's thread; else 0. The recorder reads this word and the next.
     pub(crate) thread_state: u64,
-    /// And the frame of Python that its step was called from.
+    /// And the frame that the poll was called from.
     pub(crate) outer_frame: u64,
     /// The task's state word when it was first seen complete; 0 until then. Not 0 for a task that has none.
     pub(crate) end_state: u64,
@@ -76,6 +77,19 @@ impl Polled {
         }
     }
 
+    /// Where the recorder finds what it needs to read the poll's stack: its upper end, or Python's own words.
+    fn top(&self) -> u64 {
+        match self.thread_state {
+            0 => self.stack_top,
+            _ => &raw const self.thread_state as u64,
+        }
+    }
+
+    /// Whether a task is polled, and not within it others, whose loop then runs here.
+    pub(crate) fn is_own(&self) -> bool {
+        self.task != 0 && !self.is_host
+    }
+
     /// A task of the library's: how it ends is told, there is no state word to read.
     pub(crate) fn of_library(task: u64, stack_top: u64) -> Polled {
         Polled {
@@ -83,6 +97,25 @@ impl Polled {
             ..Polled::new(task, stack_top)
         }
     }
+}
+
+/// Work that a thread of a pool of Python's has taken, polled from then on until it asks for more.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Work {
+    /// Address of the future that stands for it, which we hold; 0 for none.
+    pub(crate) future: u64,
+    /// The frame of Python that took it.
+    pub(crate) frame: u64,
+    /// What was polled before.
+    pub(crate) outer: Polled,
+}
+
+impl Work {
+    const NONE: Work = Work {
+        future: 0,
+        frame: 0,
+        outer: Polled::NONE,
+    };
 }
 
 /// A thread's state. All zeros is a dead one.
@@ -101,6 +134,8 @@ pub(crate) struct Thread {
     slot: usize,
     /// The innermost task being polled.
     pub(crate) polled: Polled,
+    /// The work of a pool's that the thread is at.
+    pub(crate) work: Work,
     /// Panics raised on this thread.
     pub(crate) panics: u32,
     /// Registrations handed out on this thread; their tags are taken from it.
@@ -223,6 +258,21 @@ pub(crate) fn interrupted() -> Option<&'static mut Thread> {
     thread
 }
 
+/// Takes from the calling thread the work that it began in the frame of Python that is `here`, even if nothing is
+/// recorded any more.
+pub(crate) fn take_work(here: impl FnOnce() -> u64) -> Option<Work> {
+    let thread = thread_pointer::get();
+    // SAFETY: as in `current`; a signal's handler does not touch it.
+    unsafe {
+        if thread.is_null() || (*thread).alive.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let work = &mut (*thread).work;
+        let is_meant = work.future != 0 && work.frame == here();
+        is_meant.then(|| std::mem::replace(work, Work::NONE))
+    }
+}
+
 /// What the pointer of a thread refers to that has no place, and none to come: it has ended, or found no room.
 static NO_PLACE: NoPlace = NoPlace(AtomicU32::new(0));
 
@@ -270,6 +320,7 @@ fn enter() -> Option<&'static mut Thread> {
         (&raw mut (*place).relays).write(0);
         (&raw mut (*place).slot).write(slot);
         (&raw mut (*place).polled).write(Polled::NONE);
+        (&raw mut (*place).work).write(Work::NONE);
         (&raw mut (*place).recording).write(recorder.region.recording_word());
         (&raw mut (*place).clock).write(recorder.region.clock());
         (&raw mut (*place).base_ticks).write(recorder.region.base_ticks());
@@ -344,10 +395,13 @@ pub(crate) fn set_answers(answers: bool) {
     }
 }
 
-/// An event found no room.
+/// An event found no room. Perhaps nobody reads any more: looked at now and then.
 #[cold]
-fn lost() {
-    if let Some(recorder) = RECORDER.get() {
+fn lost(producer: &Producer<'_>) {
+    const LOOK_EVERY: u64 = 1024;
+    if producer.untold() % LOOK_EVERY == 1
+        && let Some(recorder) = RECORDER.get()
+    {
         recorder.region.stop_if_abandoned();
     }
 }
@@ -358,16 +412,17 @@ impl Thread {
     pub(crate) fn begin_poll(&mut self, polled: Polled) -> Polled {
         self.polled.is_host = true;
         let outer = std::mem::replace(&mut self.polled, polled);
-        self.probe.set_polling(self.polled.stack_top);
+        self.probe.set_polling(self.polled.top());
         outer
     }
 
     /// The poll has returned.
     #[inline]
     pub(crate) fn end_poll(&mut self, outer: Polled) -> Polled {
-        self.probe
-            .set_polling(if outer.is_host { 0 } else { outer.stack_top });
-        std::mem::replace(&mut self.polled, outer)
+        let ended = std::mem::replace(&mut self.polled, outer);
+        let top = if outer.is_host { 0 } else { self.polled.top() };
+        self.probe.set_polling(top);
+        ended
     }
 
     /// Upper end of the stack on which the thread answers.
@@ -441,7 +496,7 @@ impl Thread {
             value,
         });
         if !written {
-            lost();
+            lost(&self.producer);
         }
         compiler_fence(Ordering::SeqCst);
         self.busy = false;

@@ -32,7 +32,7 @@ pub enum Kind {
     Spawn = 3,
     /// Aux: index of the task's table; value: the runtime's own task id (0 if it has none).
     PollStart = 4,
-    /// Aux: an [`Outcome`].
+    /// Aux: an [`Outcome`], and maybe [`LINGERS`].
     PollEnd = 5,
     /// What is polled innermost on this thread gave out a waker. Aux: the registration's tag; value: the await stack.
     /// Nobody asks when.
@@ -70,7 +70,14 @@ pub enum Kind {
     TableNamed = 19,
     /// The innermost poll on this thread has ended, its task suspended: as a `PollEnd`, but shorter.
     PollPending = 20,
+    /// What ends the wait of a task is another's end, which a callback has told: the wake-up that follows on this thread
+    /// is by that one, whatever is polled here. Subject: the task that is woken; value: the address of the one that has
+    /// ended, 0 for nobody.
+    Passed = 21,
 }
+
+/// In the aux of a [`Kind::PollEnd`]: callbacks are yet to tell others that the task has ended.
+pub const LINGERS: u16 = 1 << 8;
 
 /// The aux of a [`Kind::Label`] that takes the label of that key away.
 pub const LABEL_REMOVED: u16 = 1;
@@ -88,7 +95,7 @@ pub fn wake_aux(tag: u16, relays: u8) -> u16 {
 }
 
 impl Kind {
-    const ALL: [Kind; 20] = [
+    const ALL: [Kind; 21] = [
         Kind::ThreadStart,
         Kind::Gap,
         Kind::Spawn,
@@ -109,6 +116,7 @@ impl Kind {
         Kind::Label,
         Kind::TableNamed,
         Kind::PollPending,
+        Kind::Passed,
     ];
 
     fn from_byte(byte: u8) -> Option<Kind> {
@@ -245,7 +253,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn decode_reverses_encode(kind in 1u8..=20, ticks in 0..=TICKS_MASK, subject in 0..=SUBJECT_MASK, aux: u16, value: u64) {
+        fn decode_reverses_encode(kind in 1u8..=21, ticks in 0..=TICKS_MASK, subject in 0..=SUBJECT_MASK, aux: u16, value: u64) {
             let kind = Kind::from_byte(kind).unwrap();
             let event = match kind {
                 Kind::Await => Event { kind, ticks: 0, subject: 0, aux: aux & 0xff, value: value & SUBJECT_MASK },
@@ -256,7 +264,7 @@ mod tests {
 
         #[test]
         fn any_word_decodes_or_is_refused(word: u64) {
-            let known = (1..=20).contains(&(word >> 56));
+            let known = (1..=21).contains(&(word >> 56));
             prop_assert_eq!(Event::kind_of(word).is_some(), known);
         }
     }

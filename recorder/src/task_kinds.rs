@@ -8,6 +8,13 @@ use asyncprof_core::profile::{GroupId, LONGEST_POLLS, Profile, StackId, TaskKind
 
 use crate::delays::regard_kinds;
 
+/// Loops of Python's threads that do blocking work. Only such work, and no task, is told of with the stack that calls it.
+const PYTHON_POOLS: [&str; 3] = [
+    "concurrent.futures.thread._worker",
+    "anyio._backends._asyncio.WorkerThread.run",
+    "anyio._backends._asyncio.run",
+];
+
 /// Tells blocking closures and runtimes' own worker loops from tasks, by who polls them.
 pub(crate) fn task_kinds(profile: &mut Profile, raw: &RawProfile, stacks: &HashMap<RawStack, StackId>) {
     let names = |profile: &Profile, stack: Option<&StackId>| -> Vec<String> {
@@ -27,7 +34,8 @@ pub(crate) fn task_kinds(profile: &mut Profile, raw: &RawProfile, stacks: &HashM
         let scheduler = names
             .iter()
             .rposition(|name| name.contains("tokio::runtime::scheduler"));
-        if pool.is_some() && pool > scheduler {
+        let is_python = names.iter().any(|name| PYTHON_POOLS.contains(&name.as_str()));
+        if pool.is_some() && pool > scheduler || is_python {
             kinds.insert(table, TaskKind::Blocking);
         }
     }

@@ -14,7 +14,7 @@ use super::memory::{
 use super::pages;
 use super::probe::{Probe, attribute, on_own_thread};
 use super::tap::{self, Originals, Tap};
-use super::taps;
+use super::{anyio, taps, workers};
 use crate::start;
 
 /// Asks to be told of imports. The interpreter is not initialised yet: it allows this call, and keeps it to itself.
@@ -93,6 +93,9 @@ unsafe fn on_import(args: Object) -> Option<()> {
             return None;
         }
         let text = std::slice::from_raw_parts(text, len as usize);
+        if tap::get().is_some() {
+            on_import_of_pool(interpreter, text);
+        }
         if !text.starts_with(b"asyncio.") {
             return None;
         }
@@ -111,8 +114,53 @@ unsafe fn on_import(args: Object) -> Option<()> {
             return None;
         }
         attach(interpreter, module);
+        if tap::get().is_some() {
+            attach_workers(interpreter);
+        }
     }
     Some(())
+}
+
+/// The C module behind the pools' queues.
+const QUEUES: &CStr = c"_queue";
+
+/// The program is about to import what gives work to threads.
+unsafe fn on_import_of_pool(interpreter: &'static Interpreter, name: &[u8]) {
+    static BUSY: AtomicBool = AtomicBool::new(false);
+    let api = &interpreter.api;
+    // SAFETY: the lock is held, and no exception is in flight.
+    unsafe {
+        if name.starts_with(b"anyio.") {
+            // Its part that has to do with asyncio is imported without an event.
+            anyio::attach(interpreter);
+        } else if name == QUEUES.to_bytes() && !BUSY.swap(true, Ordering::Relaxed) {
+            // No event comes between this import and the first use, so it is done now: the program finds it done.
+            let module = (api.PyImport_ImportModule)(QUEUES.as_ptr());
+            if module == 0 {
+                (api.PyErr_Clear)();
+            } else {
+                (api.Py_DecRef)(module);
+                attach_workers(interpreter);
+            }
+            BUSY.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Puts the taps of what gives work to threads in place, as far as it is loaded.
+unsafe fn attach_workers(interpreter: &'static Interpreter) {
+    let api = &interpreter.api;
+    // SAFETY: the lock is held; borrowed references.
+    unsafe {
+        let loaded = |name: &CStr| (api.PyDict_GetItemString)((api.PyImport_GetModuleDict)(), name.as_ptr());
+        match loaded(QUEUES) {
+            0 => {}
+            module => drop(workers::attach(interpreter, module)),
+        }
+        if loaded(c"anyio") != 0 {
+            anyio::attach(interpreter);
+        }
+    }
 }
 
 /// The module itself imports modules of asyncio before it is ready.
@@ -264,6 +312,7 @@ fn slots(interpreter: &'static Interpreter, probe: &Probe<'_>, layout: layout::L
             wakeup_type,
             wakeup_def,
             future_type,
+            task_type,
             layout,
         });
         Some(Slots(slots))
@@ -271,7 +320,10 @@ fn slots(interpreter: &'static Interpreter, probe: &Probe<'_>, layout: layout::L
 }
 
 /// Where the function of a builtin type's method is.
-unsafe fn method_slot(interpreter: &Interpreter, of: Object, name: &CStr) -> Option<u64> {
+///
+/// # Safety
+/// The lock is held, no exception is in flight, and this is a type.
+pub(super) unsafe fn method_slot(interpreter: &Interpreter, of: Object, name: &CStr) -> Option<u64> {
     let api = &interpreter.api;
     // SAFETY: types keep their descriptors, and those their tables.
     unsafe {

@@ -43,6 +43,7 @@ macro_rules! api {
 api! {
     fn PySys_AddAuditHook(AuditHook, *mut c_void) -> c_int;
     fn PyImport_GetModuleDict() -> Object;
+    fn PyImport_ImportModule(*const c_char) -> Object;
     fn PyDict_New() -> Object;
     fn PyDict_Clear(Object);
     fn PyDict_GetItemString(Object, *const c_char) -> Object;
@@ -67,6 +68,11 @@ api! {
     fn Py_IncRef(Object);
     fn Py_DecRef(Object);
     object PyCode_Type;
+    object PyContext_Type;
+    object PyFunction_Type;
+    object PyMethod_Type;
+    object PyCell_Type;
+    object PyTuple_Type;
     object PyCoro_Type;
     object PyGen_Type;
     object PyAsyncGen_Type;

@@ -9,12 +9,14 @@ pub(super) const TYPE_NAME: u64 = 24;
 pub(super) const TYPE_SIZE: u64 = 32;
 pub(super) const TYPE_DEALLOC: u64 = 48;
 pub(super) const TYPE_CALL: u64 = 128;
+pub(super) const TYPE_BASE: u64 = 256;
 pub(super) const TYPE_INIT: u64 = 296;
 /// Of builtin functions: their `PyMethodDef`, whose second word is the function.
 pub(super) const FUNCTION_DEF: u64 = 16;
 /// Of descriptors of builtin types: their `PyGetSetDef` or `PyMethodDef`, with the function in its second word.
 pub(super) const DESCRIPTOR_DEF: u64 = 40;
 pub(super) const DEF_FUNCTION: u64 = 8;
+pub(super) const DEF_FLAGS: u64 = 16;
 /// Of lists: length, and the array of the items.
 pub(super) const LIST_LEN: u64 = 16;
 pub(super) const LIST_ITEMS: u64 = 24;

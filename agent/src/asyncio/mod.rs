@@ -3,16 +3,21 @@
 //! Everything here runs on the program's threads while they hold the interpreter's lock, and reads what they are about
 //! to use anyway: nothing is torn, nobody waits.
 
+mod anyio;
 mod attach;
 mod chain;
+mod cython;
+mod functions;
 mod interpreter;
 mod layout;
+mod links;
 mod memory;
 mod names;
 mod pages;
 mod probe;
 mod tap;
 mod taps;
+mod workers;
 
 pub(crate) use attach::await_import;
 pub(crate) use interpreter::find;

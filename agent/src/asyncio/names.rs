@@ -2,11 +2,11 @@
 
 use arrayvec::ArrayString;
 use asyncprof_core::named_frame::NamedFrame;
-use asyncprof_core::python::{CodeLayout, LEN, StackLayout, TEXT_STATE};
+use asyncprof_core::python::{Characters, CodeLayout, LEN, StackLayout, TEXT_STATE, TextLayout};
 use asyncprof_core::stack_table::StackTable;
 
 use super::interpreter::{Api, Object};
-use super::memory::{TYPE_NAME, half, word};
+use super::memory::{TYPE_NAME, half, type_of, word};
 
 /// Names, and tables of tasks, remembered per thread; powers of two. The tables in the region have them all.
 const ENTRIES: usize = 2048;
@@ -31,10 +31,11 @@ struct Entry {
     frame: u64,
 }
 
-/// In place of a position: no instruction is there. A code object as a whole, a type, and a text.
+/// In place of a position: no instruction is there. A code object as a whole, a type, a text, and a builtin function.
 const WHOLE: u64 = u64::MAX;
 const TYPE: u64 = u64::MAX - 1;
 const TEXT: u64 = u64::MAX - 2;
+const BUILTIN: u64 = u64::MAX - 3;
 
 impl Cache {
     /// The frame for this place in this code, for a stack; 0 if it has no name, or there is no room.
@@ -92,6 +93,26 @@ impl Cache {
         })
     }
 
+    /// A frame named for a builtin function of a module.
+    ///
+    /// # Safety
+    /// A live object, which is the module's name or none, and a C string that lives as long as the function.
+    pub(super) unsafe fn of_builtin(&mut self, naming: &Naming<'_>, module: Object, name: u64) -> u64 {
+        self.get(name, BUILTIN, module, || {
+            // SAFETY: the caller's promise.
+            let (name, module) = unsafe {
+                let name = std::ffi::CStr::from_ptr(name as *const _);
+                let is_text = type_of(module) == naming.api.PyUnicode_Type;
+                let module = is_text.then(|| ascii(&naming.layout.text, module));
+                (name.to_str().unwrap_or("?"), module.flatten())
+            };
+            match module {
+                None | Some("builtins") => naming.only(name),
+                Some(module) => naming.only(&format!("{module}.{name}")),
+            }
+        })
+    }
+
     /// A frame that is only a name: this text object's.
     #[inline]
     pub(super) fn given(&mut self, naming: &Naming<'_>, object: Object, text: &str) -> u64 {
@@ -132,6 +153,29 @@ pub(super) struct Naming<'a> {
     pub(super) layout: &'a StackLayout,
     pub(super) api: &'a Api,
     pub(super) table: StackTable<'a>,
+}
+
+/// A text of ASCII only; None if it is another.
+///
+/// # Safety
+/// A live text, which lives on while its bytes are used.
+pub(super) unsafe fn ascii<'t>(layout: &TextLayout, text: Object) -> Option<&'t str> {
+    // SAFETY: the caller's promise.
+    let (characters, bytes) = unsafe { stored(layout, text) }?;
+    let ascii = characters.are_ascii.then(|| std::str::from_utf8(bytes).ok());
+    ascii.flatten()
+}
+
+/// # Safety
+/// As for [`ascii`].
+unsafe fn stored<'t>(layout: &TextLayout, text: Object) -> Option<(Characters, &'t [u8])> {
+    // SAFETY: the caller's promise; the characters are as many as the text says.
+    unsafe {
+        let characters = layout.characters(half(text + TEXT_STATE))?;
+        let len = word(text + LEN) * characters.width;
+        let start = (text + characters.start) as *const u8;
+        Some((characters, std::slice::from_raw_parts(start, len as usize)))
+    }
 }
 
 impl Naming<'_> {
@@ -181,13 +225,8 @@ impl Naming<'_> {
     /// # Safety
     /// A live text, which lives on while its bytes are used.
     pub(super) unsafe fn text<'t>(&self, text: Object, room: &'t mut Room) -> Option<&'t str> {
-        // SAFETY: the caller's promise; the characters are as many as the text says.
-        let (characters, bytes) = unsafe {
-            let characters = self.layout.text.characters(half(text + TEXT_STATE))?;
-            let len = word(text + LEN) * characters.width;
-            let start = (text + characters.start) as *const u8;
-            (characters, std::slice::from_raw_parts(start, len as usize))
-        };
+        // SAFETY: the caller's promise.
+        let (characters, bytes) = unsafe { stored(&self.layout.text, text) }?;
         if characters.are_ascii {
             return std::str::from_utf8(bytes).ok();
         }

@@ -26,6 +26,9 @@ def upper():
     nested(1, 2, 3)
     return nested.__code__
 code = upper()
+def enclosing(kept):
+    return lambda: kept
+closed = enclosing(name)
 future = asyncio.Future(loop=loop)
 inner = leaf()
 outer = root()

@@ -9,7 +9,7 @@ use asyncprof_core::stack_table::MAX_FRAMES;
 
 use super::interpreter::{Api, Object, Renamed};
 use super::layout::Layout;
-use super::memory::{FUNCTION_DEF, LIST_ITEMS, LIST_LEN, half, type_of, word};
+use super::memory::{half, type_of};
 use super::names::{Cache, Naming, Room};
 use crate::recorder::{self, Thread};
 
@@ -20,6 +20,7 @@ pub(super) struct Tap {
     pub(super) layout: Layout,
     /// Tasks' type derives from it.
     pub(super) future_type: Object,
+    pub(super) task_type: Object,
     /// Type of the callable that wakes a task, and if that is one for all builtin functions, which one it is.
     pub(super) wakeup_type: Object,
     pub(super) wakeup_def: u64,
@@ -79,77 +80,39 @@ impl Tap {
         unsafe { half(future + self.layout.task.state) }
     }
 
-    /// The tasks that wait for this future themselves, the first few of them, into `waiting`.
-    ///
-    /// # Safety
-    /// As for [`Tap::state_of`], and the lock is held.
-    #[inline]
-    pub(super) unsafe fn waiting_for(&self, future: Object, waiting: &mut [Object]) -> usize {
-        let task = &self.layout.task;
-        let mut len = 0;
-        let mut add = |callback: Object| {
-            // SAFETY: a callback is a live object, and one that wakes has a task.
-            let woken = unsafe { self.woken_by(callback) };
-            if woken != 0 && len < waiting.len() {
-                waiting[len] = woken;
-                len += 1;
-            }
-        };
-        // SAFETY: the caller's promise; the list holds tuples whose first item is the callback.
-        unsafe {
-            let first = word(future + task.callback);
-            if first != 0 {
-                add(first);
-            }
-            let others = word(future + task.callbacks);
-            if others != 0 && type_of(others) == self.api.PyList_Type {
-                let (items, len) = (word(others + LIST_ITEMS), word(others + LIST_LEN));
-                for at in 0..len {
-                    add(word(word(items + at * 8) + task.tuple_item));
-                }
-            }
-        }
-        len
-    }
-
-    /// The task that this callback wakes; 0 if it is another callback.
-    ///
-    /// # Safety
-    /// A live object.
-    #[inline]
-    unsafe fn woken_by(&self, callback: Object) -> Object {
-        // SAFETY: objects of these types have those words.
-        unsafe {
-            let is_ours = type_of(callback) == self.wakeup_type
-                && (self.wakeup_def == 0 || word(callback + FUNCTION_DEF) == self.wakeup_def);
-            if is_ours {
-                word(callback + self.layout.task.wakeup_task)
-            } else {
-                0
-            }
-        }
-    }
-
     /// The index of a task's table: that of its name, if it was given one, or of its coroutine. Tells of it when it is
     /// new.
     ///
     /// # Safety
     /// Live objects, and the lock is held; `name` may be 0.
     pub(super) unsafe fn table_of(&self, thread: &mut Thread, coroutine: Object, name: Object) -> u16 {
+        // SAFETY: the caller's promise.
+        let name = |names: &mut Cache, naming: &Naming<'_>| unsafe {
+            self.given_name(names, naming, name)
+                .unwrap_or_else(|| self.name_of(names, naming, coroutine))
+        };
+        self.table_named(thread, name).0
+    }
+
+    /// The index of the table for the name that has this frame, and whether it is new: then it is told of.
+    #[inline]
+    pub(super) fn table_named(
+        &self,
+        thread: &mut Thread,
+        name: impl FnOnce(&mut Cache, &Naming<'_>) -> u64,
+    ) -> (u16, bool) {
         let found = thread.with_names(|names, _, region| {
-            let naming = self.naming(region);
-            // SAFETY: the caller's promise.
-            let frame = unsafe {
-                self.given_name(names, &naming, name)
-                    .unwrap_or_else(|| self.name_of(names, &naming, coroutine))
-            };
+            let frame = name(names, &self.naming(region));
             names.table(frame).ok_or(frame)
         });
-        found.unwrap_or(Err(0)).unwrap_or_else(|frame| {
-            let table = table_named(thread, frame);
-            thread.with_names(|names, _, _| names.set_table(frame, table));
-            table
-        })
+        match found.unwrap_or(Err(0)) {
+            Ok(table) => (table, false),
+            Err(frame) => {
+                let (table, is_new) = table_of_name(thread, frame);
+                thread.with_names(|names, _, _| names.set_table(frame, table));
+                (table, is_new)
+            }
+        }
     }
 
     /// The frame for the name that the program gave; None for asyncio's own `Task-123`.
@@ -170,7 +133,7 @@ impl Tap {
 
 /// The index of the table of tasks with this name, which is told of when it is new.
 #[cold]
-fn table_named(thread: &mut Thread, name: u64) -> u16 {
+fn table_of_name(thread: &mut Thread, name: u64) -> (u16, bool) {
     let number = thread.intern_with(|_, frames, _| {
         frames[0] = name;
         usize::from(name != 0)
@@ -182,13 +145,13 @@ fn table_named(thread: &mut Thread, name: u64) -> u16 {
         match table.compare_exchange(0, number, Ordering::Relaxed, Ordering::Relaxed) {
             Ok(_) if number != 0 => {
                 thread.write(Kind::TableNamed, 0, at, number.into());
-                return at;
+                return (at, true);
             }
             Err(known) if known != number => {}
-            _ => return at,
+            _ => return (at, false),
         }
     }
-    start as u16
+    (start as u16, false)
 }
 
 /// The functions that this thread is in, leaf first, up to the frame `until`; returns how many. From a signal's handler:

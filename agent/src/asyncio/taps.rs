@@ -4,18 +4,14 @@
 use std::arch::naked_asm;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use asyncprof_core::event::{Kind, Outcome, wake_aux};
+use asyncprof_core::event::{Kind, LINGERS, Outcome, wake_aux};
 
 use super::interpreter::Object;
 use super::layout::innermost;
+use super::links::TAG;
 use super::memory::{type_of, word};
 use super::tap::{self, CANCELLED, PENDING, Tap};
 use crate::recorder::{self, Polled};
-
-/// Of the one place where a task waits.
-const TAG: u16 = 1;
-/// Tasks that wait for one future themselves, of which more than one is rare.
-const MAX_WAITING: usize = 16;
 
 type Call = unsafe extern "C-unwind" fn(Object, Object, Object) -> Object;
 type Builtin = unsafe extern "C-unwind" fn(Object, Object) -> Object;
@@ -97,27 +93,22 @@ unsafe fn poll(tap: &Tap, task: Object, table: u16, original: impl FnOnce() -> O
         return original();
     };
     // SAFETY: the lock is held by this thread, so it has a state.
-    let bottom = unsafe {
-        let thread_state = (tap.api.PyThreadState_Get)();
-        [thread_state, innermost(&tap.layout.stack.frame, thread_state)]
-    };
-    // At the upper end of the poll's stack the recorder finds what it needs to read the functions in it.
-    let bottom = std::hint::black_box(&bottom);
-    let mut polled = Polled::new(task, std::ptr::from_ref(bottom) as u64);
-    [polled.thread_state, polled.outer_frame] = *bottom;
+    let polled = unsafe { tap.polled(task) };
     thread.write(Kind::PollStart, task, table, 0);
     let outer = thread.begin_poll(polled);
-    let mut waiting = [0; MAX_WAITING];
     // SAFETY: a live task.
-    let waiting = unsafe {
-        let len = tap.waiting_for(task, &mut waiting);
-        &waiting[..len]
+    let told = unsafe {
+        let told = tap.told_by(task);
+        told.hold(tap);
+        told
     };
 
     let result = original();
 
     // Recording may have stopped meanwhile, or this is a forked child.
     let Some(thread) = recorder::current() else {
+        // SAFETY: held above.
+        unsafe { told.let_go(tap) };
         return result;
     };
     let layout = &tap.layout.task;
@@ -141,16 +132,41 @@ unsafe fn poll(tap: &Tap, task: Object, table: u16, original: impl FnOnce() -> O
             }
         }
     } else {
-        for &waiting in waiting {
+        for &waiting in told.waiting() {
             thread.write(Kind::Wake, waiting, wake_aux(TAG, 0), 0);
         }
+        // SAFETY: the callbacks are held.
+        unsafe { tap.pass_on(&told, task) };
     }
     thread.end_poll(outer);
-    thread.write(Kind::PollEnd, task, outcome as u16, 0);
+    let lingers = if outcome != Outcome::Pending && told.lingers() {
+        LINGERS
+    } else {
+        0
+    };
+    thread.write(Kind::PollEnd, task, outcome as u16 | lingers, 0);
+    // SAFETY: held above. What that sets off may be anything, so it comes last.
+    unsafe { told.let_go(tap) };
     result
 }
 
 impl Tap {
+    /// What is polled from here on, on the stack below.
+    ///
+    /// # Safety
+    /// The lock is held.
+    #[inline(always)]
+    pub(super) unsafe fn polled(&self, task: Object) -> Polled {
+        let here = 0_u64;
+        let mut polled = Polled::new(task, std::ptr::from_ref(std::hint::black_box(&here)) as u64);
+        // SAFETY: the lock is held by this thread, so it has a state.
+        unsafe {
+            polled.thread_state = (self.api.PyThreadState_Get)();
+            polled.outer_frame = innermost(&self.layout.stack.frame, polled.thread_state);
+        }
+        polled
+    }
+
     /// Whether this is a future of asyncio's own that is done.
     unsafe fn is_done(&self, awaited: Object) -> bool {
         // SAFETY: a live object; of those types it has a state.
@@ -247,19 +263,10 @@ unsafe extern "C-unwind" fn note_ending(future: Object) {
     let Some((tap, thread)) = tap::get().zip(tap::current()) else {
         return;
     };
-    let mut waiting = [0; MAX_WAITING];
     // SAFETY: the method was called with a live future of its type.
-    let len = unsafe {
-        if tap.state_of(future) != PENDING {
-            return;
-        }
-        tap.waiting_for(future, &mut waiting)
-    };
-    if len > 0 {
-        // SAFETY: the lock is held.
-        let stack = unsafe { tap.running_stack(thread) };
-        for &waiting in &waiting[..len] {
-            thread.write(Kind::Wake, waiting, wake_aux(TAG, 0), stack);
+    unsafe {
+        if tap.state_of(future) == PENDING {
+            tap.ends(thread, future);
         }
     }
 }

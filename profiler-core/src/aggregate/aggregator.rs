@@ -3,6 +3,7 @@
 use super::HashMap;
 
 use super::delays::{Delays, PastPolls};
+use super::ends::Ends;
 use super::labels::RawLabelsId;
 use super::lives::Spawn;
 use super::losses::Losses;
@@ -14,7 +15,7 @@ use super::rows::{MAX_NS, RawWaker, RawWakerId};
 use super::tally::{GroupKey, Tally};
 use super::task::{Found, Task, Wake};
 use super::threads::{Polling, Thread};
-use crate::event::{Event, Kind, LABEL_REMOVED, Outcome};
+use crate::event::{Event, Kind, LABEL_REMOVED, LINGERS, Outcome};
 use crate::profile::State;
 
 /// (process, address).
@@ -32,6 +33,7 @@ pub struct Aggregator {
     /// By process.
     pub(super) losses: HashMap<u32, Losses>,
     pub(super) delays: Delays,
+    pub(super) ends: Ends,
     /// When labelled tasks began the piece of work that they are at.
     pub(super) pieces: HashMap<Key, u64>,
     pub(super) table_stacks: HashMap<(u32, TableId), RawStack>,
@@ -120,7 +122,12 @@ impl Aggregator {
             }
             Kind::PollStart => self.poll_start(ring, key, at_ns, event.aux, event.value),
             Kind::PollEnd => {
-                let outcome = Outcome::from_aux(event.aux).unwrap_or(Outcome::Pending);
+                if event.aux & LINGERS != 0
+                    && let Some(task) = self.tasks.get(&key)
+                {
+                    self.ends.add(key, task.group);
+                }
+                let outcome = Outcome::from_aux(event.aux & !LINGERS).unwrap_or(Outcome::Pending);
                 self.poll_end(ring, key, at_ns, outcome);
             }
             Kind::PollPending => self.poll_end(ring, key, at_ns, Outcome::Pending),
@@ -128,8 +135,12 @@ impl Aggregator {
                 Some(task) => task.registered(ring, event.aux, stack),
                 None => self.polled_unseen(key),
             },
+            Kind::Passed => {
+                let by = self.group_of((process, event.value));
+                self.threads[ring].passed = Some((event.subject, by));
+            }
             Kind::Wake => {
-                let waker = self.waker(ring, stack);
+                let waker = self.waker(ring, event.subject, stack);
                 if let Some(task) = self.tasks.get_mut(&key) {
                     let wake = wake(event, waker, &self.threads[ring].waking, task.owner(key));
                     task.face(&mut self.tally, self.losses.get(&process), at_ns);
@@ -165,7 +176,7 @@ impl Aggregator {
                 self.threads[ring].root = Some(event.subject);
             }
             Kind::RootWake => {
-                let waker = self.waker(ring, stack);
+                let waker = self.waker(ring, event.subject, stack);
                 if let Some(root) = self.roots.get_mut(&key) {
                     let wake = wake(event, waker, &self.threads[ring].waking, Owner { key, id: 0 });
                     root.face(&mut self.tally, self.losses.get(&process), at_ns);
@@ -275,6 +286,7 @@ impl Aggregator {
         thread.labels = RawLabelsId::default();
         thread.begun_ns = None;
         thread.waking.clear();
+        thread.passed = None;
         thread.past = PastPolls::default();
     }
 
@@ -293,6 +305,7 @@ impl Aggregator {
         }
         self.lose_polls(ring, from_ns);
         self.relays.forget(self.threads[ring].process);
+        self.ends.forget_all(self.threads[ring].process);
         self.threads[ring].root = None;
         self.threads[ring].waking.clear();
     }
@@ -357,14 +370,19 @@ impl Aggregator {
         }
     }
 
-    /// Who is waking on this ring's thread.
-    fn waker(&mut self, ring: usize, stack: u32) -> RawWakerId {
-        let thread = &self.threads[ring];
+    /// The group of a task that lives, or has ended lately.
+    fn group_of(&self, key: Key) -> Option<RawGroupId> {
+        let alive = self.tasks.get(&key).map(|task| task.group);
+        alive.or_else(|| self.ends.group(key))
+    }
+
+    /// Who is waking this task on this ring's thread: the one whose end is passed on to it, else the one that is polled.
+    fn waker(&mut self, ring: usize, woken: u64, stack: u32) -> RawWakerId {
+        let thread = &mut self.threads[ring];
+        let passed = thread.passed.take_if(|passed| passed.0 == woken);
+        let polled = || thread.polling.last().map(|polling| polling.group);
         self.tally.rows.waker(RawWaker::Seen {
-            group: thread
-                .polling
-                .last()
-                .map(|polling: &Polling| -> RawGroupId { polling.group }),
+            group: passed.map_or_else(polled, |(_, by)| by),
             stack: RawStack::new(thread.process, stack),
         })
     }

@@ -41,6 +41,7 @@ impl Aggregator {
     pub(super) fn spawn(&mut self, ring: usize, key: Key, at_ns: u64, value: u64) {
         // Memory is given out anew: whoever lived there is gone, even if that was not seen.
         self.end(key, at_ns, Outcome::Freed);
+        self.ends.forget(key);
         if self.spawns.len() >= MAX_PENDING_SPAWNS {
             self.spawns.clear();
         }
@@ -64,6 +65,7 @@ impl Aggregator {
         }
         let (tally, losses) = (&mut self.tally, self.losses.get(&key.0));
         let task = self.tasks.entry(key).or_insert_with(|| {
+            self.ends.forget(key);
             let spawn = self.spawns.remove(&key);
             tally.counts.tasks_seen_late += u64::from(spawn.is_none());
             let group = tally.enter_group(GroupKey::Tasks {

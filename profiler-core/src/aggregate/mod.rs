@@ -4,6 +4,7 @@
 
 mod aggregator;
 mod delays;
+mod ends;
 mod labels;
 mod live;
 mod lives;

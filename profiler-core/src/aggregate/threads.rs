@@ -35,6 +35,8 @@ pub(super) struct Thread {
     pub(super) begun_ns: Option<u64>,
     /// The relays that it is waking through.
     pub(super) waking: Chain,
+    /// A task that is being woken, and the group of the task whose end that passes on.
+    pub(super) passed: Option<(u64, Option<RawGroupId>)>,
 }
 
 impl Thread {

@@ -85,8 +85,9 @@ const TABLE: &[(&str, Category)] = &[
     ("uvloop.", Runtime),
     ("runpy.", Runtime),
     ("threading.", Runtime),
-    ("concurrent.futures.thread._worker", Runtime),
-    ("concurrent.futures.thread._WorkItem", Runtime),
+    ("asyncio.base_events.BaseEventLoop.run_in_executor", Runtime),
+    ("asyncio.base_events.run_in_executor", Runtime),
+    ("concurrent.futures.thread", Runtime),
     ("importlib.", Runtime),
     ("multiprocessing.", Runtime),
     // What is awaited at the end, of whatever kind.

@@ -24,6 +24,8 @@ pub(super) const PYTHON_AWAITS: &[Row] = &[
     ("asyncpg.pool", "", Lock),
     ("asyncio.locks", "redis.asyncio", Lock),
     ("asyncio.locks", "aiohttp.connector", Lock),
+    // What `as_completed` hands over.
+    ("asyncio.queues", "asyncio.tasks", Join),
     // Threads.
     ("asyncio.threads", "", Blocking),
     ("anyio.to_thread", "", Blocking),
@@ -113,8 +115,11 @@ pub(super) const PYTHON_WAKES: &[Row] = &[
     ("asyncio.streams", "", Io),
     ("asyncio.sslproto", "", Io),
     ("asyncio.futures._chain_future", "", Blocking),
+    ("asyncio.futures._set_state", "", Blocking),
     ("asyncio.futures._set_result_unless_cancelled", "", Timer),
     ("asyncio.tasks.gather", "", Join),
+    ("asyncio.tasks.shield", "", Join),
+    ("asyncio.tasks._inner_done_callback", "", Join),
     ("asyncio.queues", "", Channel),
     ("asyncio.locks.Event", "", Notify),
     ("asyncio.locks.Condition", "", Notify),

@@ -7,6 +7,7 @@ mod awaits;
 mod code;
 mod coroutine;
 mod frame;
+mod links;
 mod task;
 mod text;
 
@@ -17,6 +18,7 @@ use super::probe::Probe;
 pub(super) use awaits::{ChainLayout, FIRST};
 pub(super) use coroutine::InCoroutine;
 pub(super) use frame::{code_of, innermost, position_of};
+pub(super) use links::LinksLayout;
 pub(super) use task::TaskLayout;
 
 /// Looked at of objects of unknown size, in words.
@@ -28,6 +30,8 @@ pub(super) struct Layout {
     pub(super) stack: StackLayout,
     pub(super) in_coroutine: InCoroutine,
     pub(super) chain: ChainLayout,
+    /// None if it is not understood: then waits are not linked to what ends them.
+    pub(super) links: Option<LinksLayout>,
 }
 
 /// Finds out all of it, and hands the objects to `with` before they are gone.
@@ -45,9 +49,11 @@ pub(super) unsafe fn find<T>(
     let frames = frame::found().ok_or("frames")?;
     // SAFETY: as above.
     let layout = unsafe {
+        let in_coroutine = coroutine::find(&interpreter.api, &probe, &frames).ok_or("coroutines")?;
         Layout {
             task: task::find(&probe).ok_or("tasks")?,
-            in_coroutine: coroutine::find(&interpreter.api, &probe, &frames).ok_or("coroutines")?,
+            in_coroutine,
+            links: LinksLayout::find(&interpreter.api, &probe, in_coroutine),
             stack: StackLayout {
                 frame: frames.layout,
                 code: code::find(interpreter, &probe).ok_or("code")?,

@@ -7,6 +7,7 @@ mod causal;
 mod delays;
 mod losses;
 mod parents;
+mod passed;
 mod roots;
 mod sim_relays;
 mod simulator;
