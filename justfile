@@ -17,10 +17,11 @@ demo:
 accuracy:
     ASYNCPROF_ACCURACY_DOC=1 cargo test --release -p asyncprof-cli --test tests -- accuracy_page
 
-# tokio's own tests under the profiler: writes docs/compatibility.md
+# tokio's and asyncio's own tests under the profiler: writes docs/compatibility.md
 compatibility:
     cargo build --release
     scripts/tokio-tests.sh
+    scripts/python-tests.sh
 
 # what profilers cost, side by side: writes benches/RESULTS.md, on an idle machine (half an hour)
 bench:

@@ -13,7 +13,7 @@ repeats=5
 different=0
 
 pythons=("$@")
-[ $# -gt 0 ] || pythons=("${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.*/bin/python3)
+[ $# -gt 0 ] || mapfile -t pythons < <(printf "%s\n" "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.*/bin/python3 | sort -V)
 
 # suite NAME COMMAND...: runs the tests with this command; "TEST OUTCOME" for each, and how the whole ended, in NAME.
 suite() {
@@ -23,7 +23,7 @@ suite() {
     timeout -k 5 600 "$@" -m test --junit-xml "$work/$name.xml" test_asyncio \
         </dev/null >"$work/$name.out" 2>&1 || code=$?
     {
-        "$python" - "$work/$name.xml" <<'PYTHON'
+        [ ! -e "$work/$name.xml" ] || "$python" - "$work/$name.xml" <<'PYTHON'
 import sys
 from xml.etree import ElementTree
 

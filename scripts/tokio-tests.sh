@@ -86,5 +86,11 @@ for version in "${versions[@]}"; do
     done <"$work/programs-$version"
 done
 
-"$root/scripts/compatibility-page.sh" "$work/table" "${versions[@]}" >"$root/docs/compatibility.md"
+page=$root/docs/compatibility.md
+{
+    "$root/scripts/compatibility-page.sh" "$work/table" "${versions[@]}"
+    printf '\n'
+    sed -n '/^## Python$/,$p' "$page" # python-tests.sh's
+} >"$work/page"
+mv "$work/page" "$page"
 exit "$different"

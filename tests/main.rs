@@ -24,6 +24,7 @@ mod processes;
 mod profiles;
 mod programs;
 mod python;
+mod python_cython;
 mod python_faults;
 mod python_links;
 mod recordings;

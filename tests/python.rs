@@ -1,12 +1,12 @@
 //! asyncio in every CPython that is at hand: exact counts, waits as long as the program says, and nothing to be noticed.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use asyncprof_core::profile::{Row, State};
 
-use crate::support::pythons::{functions, pythons, recorded, script, sum};
+use crate::support::pythons::{Python, functions, pythons, recorded, script, sum};
 use crate::support::recording::{Folder, Recording};
-use crate::support::run::text;
+use crate::support::run::{report, text};
 use crate::support::truth;
 
 #[test]
@@ -105,7 +105,13 @@ fn what_keeps_the_loop_is_named() {
             let share = ns / truth.total_ns as f64;
             assert!((0.8..1.2).contains(&share), "{} in {version}: {ns}", truth.site);
         }
-        assert!(spent("json.dumps", &[State::OnCpu]) > 0.0, "{version}");
+        let dumps = spent("json.dumps", &[State::OnCpu, State::Blocked]);
+        assert!(dumps > 0.0, "{version}");
+        let warned = report(&recording.folder)["warnings"].to_string();
+        assert!(
+            warned.contains(" kept its event loop for up to ") && warned.contains("asyncio.to_thread"),
+            "{version}: {warned}"
+        );
         let lines: Vec<u32> = profile
             .frames
             .iter()
@@ -143,9 +149,31 @@ fn names_are_of_any_script() {
     }
 }
 
-/// Everything that a program prints and how it ends is as without us.
-#[test]
-fn programs_do_not_notice() {
+/// Everything that a program prints and how it ends is as without us: a test for each version, so that they run beside each
+/// other.
+macro_rules! programs_do_not_notice {
+    ($($test:ident: $minor:literal;)*) => {
+        $(#[test]
+        fn $test() {
+            for python in pythons().iter().filter(|python| python.minor == $minor) {
+                assert_nothing_noticed(python);
+            }
+        })*
+    };
+}
+
+programs_do_not_notice! {
+    programs_of_3_8_do_not_notice: 8;
+    programs_of_3_9_do_not_notice: 9;
+    programs_of_3_10_do_not_notice: 10;
+    programs_of_3_11_do_not_notice: 11;
+    programs_of_3_12_do_not_notice: 12;
+    programs_of_3_13_do_not_notice: 13;
+    programs_of_3_14_do_not_notice: 14;
+    programs_of_3_15_do_not_notice: 15;
+}
+
+fn assert_nothing_noticed(python: &Python) {
     let ways = [
         "deep",
         "raises",
@@ -168,29 +196,32 @@ fn programs_do_not_notice() {
         "modules",
         "garbage",
     ];
-    for python in pythons() {
-        for way in ways {
-            for mode in [&[][..], &["-X", "dev"]] {
-                let program = script("ways.py");
-                let args: Vec<&str> = mode.iter().copied().chain([program.as_str(), way]).collect();
-                let folder = Folder::new();
-                let alone = Command::new(&python.program)
-                    .args(&args)
-                    .current_dir(folder.path())
-                    .output()
-                    .unwrap();
-                let recorded = Recording::new(&["-q"], text(&python.program), &args).output;
-                let place = format!("{way} {mode:?} in {}", python.version);
-                // We ourselves say that there was nothing to record in some.
-                let said = String::from_utf8_lossy(&recorded.stderr).into_owned();
-                let said: String = said
-                    .split_inclusive('\n')
-                    .filter(|line| !line.starts_with("asyncprof: no task time recorded: "))
-                    .collect();
-                assert_eq!(said, String::from_utf8_lossy(&alone.stderr), "{place}");
-                assert_eq!(recorded.stdout, alone.stdout, "{place}");
-                assert_eq!(recorded.status.code(), alone.status.code(), "{place}");
-            }
+    for way in ways {
+        for mode in [&[][..], &["-X", "dev"]] {
+            let program = script("ways.py");
+            let args: Vec<&str> = mode.iter().copied().chain([program.as_str(), way]).collect();
+            let folder = Folder::new();
+            // They mostly nap: both at once take half of the time.
+            let alone = Command::new(&python.program)
+                .args(&args)
+                .current_dir(folder.path())
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let recorded = Recording::new(&["-q"], text(&python.program), &args).output;
+            let alone = alone.wait_with_output().unwrap();
+            let place = format!("{way} {mode:?} in {}", python.version);
+            // We ourselves say that there was nothing to record in some.
+            let said = String::from_utf8_lossy(&recorded.stderr).into_owned();
+            let said: String = said
+                .split_inclusive('\n')
+                .filter(|line| !line.starts_with("asyncprof: no task time recorded: "))
+                .collect();
+            assert_eq!(said, String::from_utf8_lossy(&alone.stderr), "{place}");
+            assert_eq!(recorded.stdout, alone.stdout, "{place}");
+            assert_eq!(recorded.status.code(), alone.status.code(), "{place}");
         }
     }
 }

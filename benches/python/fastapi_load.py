@@ -51,6 +51,12 @@ async def clients_of(port, requests):
     return json.loads(output)
 
 
+def peak_kib():
+    """Of this process: the system's own figure for it begins with what its parent had."""
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+
+
 def serve(requests, loop_factory):
     import uvicorn
     from fastapi import FastAPI
@@ -84,7 +90,7 @@ def serve(requests, loop_factory):
         wall_ns = time.monotonic_ns() - started
         used = resource.getrusage(resource.RUSAGE_SELF)
         cpu = used.ru_utime + used.ru_stime - usage.ru_utime - usage.ru_stime
-        figures = {"wall_ns": wall_ns, "cpu_ns": int(cpu * 1e9), "peak_kib": used.ru_maxrss, "recorded": 0, "bytes_written": 0}
+        figures = {"wall_ns": wall_ns, "cpu_ns": int(cpu * 1e9), "peak_kib": peak_kib(), "recorded": 0, "bytes_written": 0}
         server.should_exit = True
         await serving
         return {**figures, **told}

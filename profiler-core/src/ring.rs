@@ -75,6 +75,11 @@ impl<'a> Producer<'a> {
         }
     }
 
+    /// Events dropped since the last one that was written.
+    pub fn untold(&self) -> u64 {
+        self.untold
+    }
+
     /// Writes the event. False if it did not fit and is counted as lost.
     #[inline(always)]
     pub fn push(&mut self, event: Event) -> bool {

@@ -22,7 +22,10 @@ fn module(file: &str) -> String {
     if file.starts_with('<') {
         return String::new();
     }
-    let path = file.strip_suffix(".py").unwrap_or(file);
+    let mut endings = [".py", ".pyx"].into_iter();
+    let path = endings
+        .find_map(|ending| file.strip_suffix(ending))
+        .unwrap_or(file);
     let installed = ROOTS
         .iter()
         .find_map(|root| path.rsplit_once(root).map(|(_, module)| module));
@@ -74,6 +77,7 @@ mod tests {
                 "starlette.routing.Router.__call__",
             ),
             ("/srv/shop/app.py", "handler", "app.handler"),
+            ("fast.pyx", "parse", "fast.parse"),
             ("app.py", "main.<locals>.one", "app.main.one"),
             ("/srv/shop/__main__.py", "main", "shop.main"),
             (

@@ -3,6 +3,7 @@
 use asyncprof_core::python::FIELD_WORDS;
 use asyncprof_core::stack_table::MAX_FRAMES;
 
+use super::cython;
 use super::interpreter::Object;
 use super::layout::{FIRST, code_of, position_of};
 use super::memory::{TYPE, type_of, word};
@@ -73,6 +74,12 @@ impl Tap {
                 chain.of_stream
             } else if chain.wrappers.contains(&of) {
                 return word(object + FIRST);
+            } else if cython::is_cython(of) {
+                let code = cython::code(api, object);
+                if code != 0 {
+                    add(names.whole(naming, code));
+                }
+                return cython::awaited(api, object);
             } else {
                 return 0;
             };
@@ -117,6 +124,11 @@ impl Tap {
                     code_of(&naming.layout.frame, frame)
                 };
                 if code != 0 && type_of(code) == api.PyCode_Type {
+                    return names.whole(naming, code);
+                }
+            } else if cython::is_cython(of) {
+                let code = cython::code(api, coroutine);
+                if code != 0 {
                     return names.whole(naming, code);
                 }
             }

@@ -6,6 +6,7 @@
 mod anyio;
 mod attach;
 mod chain;
+mod cython;
 mod functions;
 mod interpreter;
 mod layout;

@@ -12,7 +12,7 @@ use anyhow::Result;
 use clap::Parser;
 
 use build::Programs;
-use contestant::{CONTESTANTS, Language};
+use contestant::{CONTESTANTS, Contestant, Language};
 use measure::{LOADS, Measured, measure};
 
 #[derive(Debug, Parser)]
@@ -36,9 +36,17 @@ struct Options {
 
 fn main() -> Result<()> {
     let options = Options::parse();
+    let is_chosen = |contestant: &&Contestant| contestant.name.contains(&options.profiler);
+    let with_unstable = CONTESTANTS
+        .iter()
+        .filter(is_chosen)
+        .any(|chosen| chosen.build.is_unstable);
+    let is_measure = |contestant: &&Contestant| {
+        contestant.is_baseline() && (with_unstable || !contestant.build.is_unstable)
+    };
     let contestants: Vec<_> = CONTESTANTS
         .iter()
-        .filter(|contestant| contestant.is_baseline() || contestant.name.contains(&options.profiler))
+        .filter(|contestant| is_measure(contestant) || is_chosen(contestant))
         .collect();
     let loads: Vec<_> = LOADS
         .iter()

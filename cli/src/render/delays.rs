@@ -65,11 +65,11 @@ pub(super) fn noticeable(delays: &[DelayEntry], duration_ns: u64) -> Vec<&DelayE
 }
 
 /// The table, with a head; empty without entries.
-pub(super) fn delay_rows(delays: &[&DelayEntry]) -> Vec<Vec<Cell>> {
+pub(super) fn delay_rows(delays: &[&DelayEntry], worker: &str) -> Vec<Vec<Cell>> {
     let head = ["time", "delays", "mean", "longest"].map(right);
     let head = head
         .into_iter()
-        .chain([left("task ← what its worker ran meanwhile"), left("")]);
+        .chain([left(format!("task ← what its {worker} ran meanwhile")), left("")]);
     let mut rows = vec![head.collect::<Vec<Cell>>()];
     rows.extend(delays.iter().map(|delay| delay_row(delay)));
     if rows.len() == 1 { Vec::new() } else { rows }

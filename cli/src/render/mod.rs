@@ -18,6 +18,7 @@ mod tasks;
 mod units;
 mod wakes;
 mod warnings;
+mod words;
 mod work;
 
 #[cfg(test)]

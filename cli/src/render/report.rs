@@ -12,6 +12,7 @@ use super::report_data::{EpisodeNumbers, PollEntry, Report, StateEntry, WaitEntr
 use super::table::{Cell, bar, left, lines, right};
 use super::tasks::group_rows;
 use super::wakes::wake_rows;
+use super::words::Runtime;
 use super::work::{self, label_rows};
 use super::{labels, palette, stuck, units, warnings};
 
@@ -42,6 +43,8 @@ pub(crate) fn report(profile: &Profile, options: &ReportOptions, mut out: impl W
         text.push_str(".\n");
     } else {
         let delays = noticeable(&report.delays, report.duration_ns);
+        let runtime = Runtime::of_all(profile);
+        let a_worker = runtime.either("a worker", "their event loop");
         let sections = [
             ("Where the task time went".to_owned(), states(&report)),
             (
@@ -61,8 +64,12 @@ pub(crate) fn report(profile: &Profile, options: &ReportOptions, mut out: impl W
                 wake_rows(&report.wakes),
             ),
             (
-                heading("What kept tasks from a worker", delays.len(), report.delays_total),
-                delay_rows(&delays),
+                heading(
+                    &format!("What kept tasks from {a_worker}"),
+                    delays.len(),
+                    report.delays_total,
+                ),
+                delay_rows(&delays, runtime.worker()),
             ),
             ("Longest polls".to_owned(), polls(&report)),
         ];

@@ -129,10 +129,11 @@ impl Rows {
             waker,
             labels,
         };
-        let at = *self.index.entry(key).or_insert(next);
-        if at == next {
+        let at = self.index.get(&key).copied().unwrap_or_else(|| {
+            self.index.insert(key, next);
             self.rows.push(Row::default());
-        }
+            next
+        });
         let row = &mut self.rows[at as usize];
         row.stats.add(episode.end_ns.saturating_sub(episode.start_ns));
         row.open_episodes += u64::from(episode.open);
@@ -149,8 +150,11 @@ impl Rows {
         if waker == RawWaker::Unknown {
             return RawWakerId::default();
         }
-        let next = RawWakerId(self.wakers.len() as u32 + 1);
-        *self.wakers.entry(waker).or_insert(next)
+        self.wakers.get(&waker).copied().unwrap_or_else(|| {
+            let next = RawWakerId(self.wakers.len() as u32 + 1);
+            self.wakers.insert(waker, next);
+            next
+        })
     }
 
     pub(super) fn finish(self) -> (Vec<RawRow>, Vec<RawWaker>) {

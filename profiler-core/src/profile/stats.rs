@@ -1,5 +1,7 @@
 //! Episode statistics: count, total, sum of squares and a histogram of lengths, all of them exactly mergeable.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 /// Sub-buckets per power of two: a bucket is at most 12.5 % wide.
@@ -100,9 +102,24 @@ impl Stats {
     }
 
     fn count(&mut self, bucket: u16, episodes: u64) {
-        match self.histogram.binary_search_by_key(&bucket, |entry| entry.0) {
-            Ok(at) => self.histogram[at].1 += episodes,
-            Err(at) => self.histogram.insert(at, (bucket, episodes)),
+        let near = self.near(bucket);
+        match self.histogram[near.clone()].binary_search_by_key(&bucket, |entry| entry.0) {
+            Ok(at) => self.histogram[near.start + at].1 += episodes,
+            Err(at) => self.histogram.insert(near.start + at, (bucket, episodes)),
+        }
+    }
+
+    /// Where the bucket is or would be: as far from the first one and from the last as it can be, which is one place where
+    /// all between them exist.
+    #[inline]
+    fn near(&self, bucket: u16) -> Range<usize> {
+        let len = self.histogram.len();
+        match (self.histogram.first(), self.histogram.last()) {
+            (Some(first), Some(last)) if (first.0..=last.0).contains(&bucket) => {
+                let (below, above) = (usize::from(bucket - first.0), usize::from(last.0 - bucket));
+                (len - 1).saturating_sub(above)..(below + 1).min(len)
+            }
+            _ => 0..len,
         }
     }
 }

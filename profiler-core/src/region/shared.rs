@@ -253,7 +253,8 @@ impl Region {
 
     /// Events dropped so far in all rings.
     pub fn events_lost(&self) -> u64 {
-        self.layout.threads.iter().map(|thread| thread.ring.lost()).sum()
+        let used = self.layout.threads.iter().take(self.thread_slots_used());
+        used.map(|thread| thread.ring.lost()).sum()
     }
 
     /// Events dropped so far in one ring.

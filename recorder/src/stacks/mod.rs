@@ -14,12 +14,13 @@ mod thread_state;
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use asyncprof_core::probe::{Polling, Question};
 use asyncprof_core::region::Region;
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use crate::recording::Settings;
 use process::Process;
@@ -50,7 +51,7 @@ pub(crate) struct BlockedSample {
 /// A running thread that takes samples.
 #[derive(Debug)]
 pub(crate) struct StackSampler {
-    stop: Sender<()>,
+    stop: Arc<AtomicBool>,
     thread: JoinHandle<Option<String>>,
 }
 
@@ -60,7 +61,8 @@ impl StackSampler {
         region: Arc<Region>,
         settings: &Settings,
     ) -> io::Result<(StackSampler, Receiver<BlockedSample>)> {
-        let (stop, stopped) = bounded(1);
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
         let (samples, taken) = unbounded();
         let state = State {
             region,
@@ -84,7 +86,8 @@ impl StackSampler {
 
     /// Stops, and returns what stood in the way, if something did.
     pub(crate) fn finish(self) -> Option<String> {
-        let _ = self.stop.send(());
+        self.stop.store(true, Ordering::Release);
+        self.thread.thread().unpark();
         self.thread.join().ok().flatten()
     }
 }
@@ -126,7 +129,7 @@ struct State {
 
 impl State {
     /// Returns what stood in the way.
-    fn run(mut self, stopped: &Receiver<()>, hz: u32) -> Option<String> {
+    fn run(mut self, stopped: &AtomicBool, hz: u32) -> Option<String> {
         prefer_short_turns();
         let period = Duration::from_nanos(1_000_000_000 / u64::from(hz.max(1)));
         let mut next = Instant::now() + period;
@@ -134,9 +137,16 @@ impl State {
             if look.is_multiple_of(LOOKS_PER_SEARCH) {
                 self.find_processes();
             }
-            let pause = next.saturating_duration_since(Instant::now());
-            if stopped.recv_timeout(pause).is_ok() {
-                return self.obstacle;
+            // Not on a channel: that spins for a while first, a thousand times a second.
+            loop {
+                if stopped.load(Ordering::Acquire) {
+                    return self.obstacle;
+                }
+                let pause = next.saturating_duration_since(Instant::now());
+                if pause.is_zero() {
+                    break;
+                }
+                thread::park_timeout(pause);
             }
             self.look();
             // Looks that were missed are not made up for.

@@ -1,4 +1,4 @@
-//! Tasks that wait, eight awaits deep, for three seconds. `idle TASKS`
+//! Tasks that wait, eight awaits deep, for three seconds, or so many. `idle TASKS [SECONDS]`
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,14 +6,16 @@ use std::time::Duration;
 use loads::{Done, spawn};
 use tokio::sync::Notify;
 
-const WAIT: Duration = Duration::from_secs(3);
+const WAIT_S: u64 = 3;
 
 fn main() {
     let tasks = loads::size();
+    let seconds = std::env::args().nth(2);
+    let wait_s = seconds.map_or(WAIT_S, |word| word.parse().expect("a number"));
     loads::run(async move {
         let end = Arc::new(Notify::new());
         let waiting: Vec<_> = (0..tasks).map(|_| spawn(one(Arc::clone(&end)))).collect();
-        tokio::time::sleep(WAIT).await;
+        tokio::time::sleep(Duration::from_secs(wait_s)).await;
         end.notify_waiters();
         for task in waiting {
             task.await.expect("no panic");

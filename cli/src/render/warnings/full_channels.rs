@@ -19,6 +19,7 @@ const SENDING: &[&str] = &[
     "feed",
     "poll_ready",
     "poll_reserve",
+    "put",
     "reserve",
     "reserve_many",
     "reserve_owned",
@@ -51,7 +52,7 @@ fn is_sending(analysis: &Analysis<'_>, site: &AwaitSite) -> bool {
         return false;
     };
     let short = short_name(analysis.name(awaited));
-    SENDING.contains(&short.rsplit("::").next().unwrap_or(short))
+    SENDING.contains(&short.rsplit([':', '.']).next().unwrap_or(short))
 }
 
 fn warning(analysis: &Analysis<'_>, site: AwaitSite, waits: WaitsAt, life_ns: u64) -> Warning {

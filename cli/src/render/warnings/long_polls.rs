@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use asyncprof_core::profile::{Stats, TaskKind};
+use asyncprof_core::profile::{GroupId, Stats, TaskKind};
 use asyncprof_core::view::Analysis;
 
 use super::{Warning, named};
 use crate::render::blocking::{BlockingPlace, blocking_place};
 use crate::render::units;
+use crate::render::words::Runtime;
 
 /// A hundred times what a poll should take at most: all that is ready on this worker waits that long.
 const LONG_NS: u64 = 10_000_000;
@@ -20,17 +21,18 @@ const VERY_LONG_NS: u64 = 100_000_000;
 
 pub(super) fn warnings(analysis: &Analysis<'_>) -> Vec<Warning> {
     // Closures of spawn_blocking are meant to block, and of a root task no poll is seen.
-    let mut tasks: BTreeMap<String, Stats> = BTreeMap::new();
+    let mut tasks: BTreeMap<String, (GroupId, Stats)> = BTreeMap::new();
     for (id, group) in analysis.profile.groups_with_ids() {
         if group.kind == TaskKind::Task && group.polls.max_ns >= LONG_NS {
-            let stats = tasks.entry(analysis.group_label(id)).or_default();
+            let tasks = tasks.entry(analysis.group_label(id));
+            let (_, stats) = tasks.or_insert_with(|| (id, Stats::default()));
             stats.merge(&group.polls);
         }
     }
     let mut places = places(analysis);
-    let warning = |(task, stats): (String, Stats)| {
+    let warning = |(task, (group, stats)): (String, (GroupId, Stats))| {
         let place = places.remove(&task);
-        warning(task, &stats, place)
+        warning(task, &stats, place, Runtime::of_group(analysis.profile, group))
     };
     tasks.into_iter().filter_map(warning).collect()
 }
@@ -52,7 +54,7 @@ fn places(analysis: &Analysis<'_>) -> HashMap<String, BlockingPlace> {
     by_time.into_iter().map(|(key, _)| key).collect()
 }
 
-fn warning(task: String, stats: &Stats, place: Option<BlockingPlace>) -> Option<Warning> {
+fn warning(task: String, stats: &Stats, place: Option<BlockingPlace>, runtime: Runtime) -> Option<Warning> {
     let long = || stats.histogram().filter(|&(middle_ns, _)| middle_ns >= LONG_NS);
     // The longest is one of them, wherever the middle of its bucket lies.
     let polls = long().map(|(_, polls)| polls).sum::<u64>().max(1);
@@ -70,13 +72,17 @@ fn warning(task: String, stats: &Stats, place: Option<BlockingPlace>) -> Option<
     Some(Warning {
         code: "long_polls",
         message: format!(
-            "long polls: {} kept its worker for up to {} at a time ({} over 10 ms, {} in all){place_words}",
+            "long polls: {} kept its {} for up to {} at a time ({} over 10 ms, {} in all){place_words}",
             named(&task),
+            runtime.worker(),
             units::duration(stats.max_ns),
             units::counted(polls, "poll"),
             units::duration(time_ns),
         ),
-        advice: "move what blocks into spawn_blocking, or give way between pieces of work",
+        advice: runtime.either(
+            "move what blocks into spawn_blocking, or give way between pieces of work",
+            "move what blocks into asyncio.to_thread, or give way between pieces of work (await asyncio.sleep(0))",
+        ),
         function: place.function.unwrap_or_default(),
         file: place.file,
         line: place.line,

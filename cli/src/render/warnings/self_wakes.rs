@@ -8,6 +8,7 @@ use asyncprof_core::view::{Activity, Analysis, AwaitSite, Kind};
 
 use super::{Warning, describe, named};
 use crate::render::units;
+use crate::render::words::Runtime;
 
 /// Per second of the task's time. A task that gives way between pieces of work does so some hundred times.
 const MIN_PER_SECOND: u64 = 1000;
@@ -114,7 +115,10 @@ impl Wakes {
                 units::count(own),
                 units::count(per_second),
             ),
-            advice: "await what it is looking for (a channel, a Notify, a timer) instead of looking again and again",
+            advice: Runtime::of_all(analysis.profile).either(
+                "await what it is looking for (a channel, a Notify, a timer) instead of looking again and again",
+                "await what it is looking for (a queue, an Event, a timer) instead of looking again and again",
+            ),
             function,
             file,
             line,

@@ -8,6 +8,7 @@ use asyncprof_core::view::{Activity, Analysis};
 use super::{ByName, Warning, named};
 use crate::render::blocking::{BlockingPlace, blocking_place};
 use crate::render::units;
+use crate::render::words::Runtime;
 
 /// Of all delays, one in a hundred is at least that long. With a free worker it takes some 10 µs.
 const P99_NS: u64 = 5_000_000;
@@ -45,14 +46,17 @@ fn starvation(analysis: &Analysis<'_>) -> Option<Warning> {
         return None;
     }
     let (blocker, place, blocked_ns) = behind.worst()?;
+    let runtime = Runtime::of_all(analysis.profile);
     let victims = victims.descending();
     let (victim, victim_ns) = victims.first()?;
     Some(Warning {
         code: "starved_workers",
         message: format!(
-            "starved workers: tasks were ready for {} without a worker (p99 {}; they ran for {}), above all {} ({}); \
+            "{}: tasks were ready for {} {} (p99 {}; they ran for {}), above all {} ({}); \
              {} of the longer delays were behind polls of {}, {}",
+            runtime.either("starved workers", "busy event loop"),
             units::duration(ready.total_ns),
+            runtime.either("without a worker", "before their event loop came to them"),
             units::duration(p99_ns),
             units::duration(running_ns),
             named(victim),
@@ -61,7 +65,11 @@ fn starvation(analysis: &Analysis<'_>) -> Option<Warning> {
             named(&blocker),
             place.words(),
         ),
-        advice: "have those polls take less time, move heavy work off the runtime, or give it more workers",
+        advice: runtime.either(
+            "have those polls take less time, move heavy work off the runtime, or give it more workers",
+            "have those polls take less time, or move heavy work off the event loop: what blocks to a thread \
+             (asyncio.to_thread), what computes to a process",
+        ),
         function: place.function.unwrap_or_default(),
         file: place.file,
         line: place.line,

@@ -168,6 +168,34 @@ fn starved_workers() {
     assert!(codes(&delayed(100, 20 * MS, 2)).is_empty(), "no processor");
 }
 
+/// The same in the words of asyncio.
+#[test]
+fn event_loops_and_their_words() {
+    let said = |mut profile: Profile| {
+        profile.processes[0].runtime = "asyncio (CPython 3.13.0)".into();
+        let mut found = of(&profile);
+        assert_eq!(found.len(), 1);
+        let Warning { message, advice, .. } = found.remove(0);
+        assert!(!format!("{message} {advice}").contains("worker"), "{message}");
+        (message, advice)
+    };
+    let mut builder = ProfileBuilder::new();
+    let group = builder.group("app.work", TaskKind::Task, 1);
+    builder.row(group, NOWHERE, State::Running, 5, 40 * MS);
+    let (message, advice) = said(builder.build());
+    assert!(
+        message.starts_with("long polls: app.work kept its event loop for up to 40"),
+        "{message}"
+    );
+    assert!(advice.contains("asyncio.to_thread"), "{advice}");
+    let (message, advice) = said(delayed(100, 20 * MS, 9));
+    assert!(message.starts_with("busy event loop: "), "{message}");
+    assert!(advice.contains("asyncio.to_thread"), "{advice}");
+    let put = "asyncio.queues.Queue.put @ /usr/lib/python3.13/asyncio/queues.py:125";
+    let (message, _) = said(queue(1, put, MS));
+    assert!(message.starts_with("full channel: "), "{message}");
+}
+
 /// `tasks` tasks wait 8 s each at this leaf, 80 times, until a task of the other group ends each wait.
 fn queue(tasks: u64, leaf: &str, running_ns: u64) -> Profile {
     let mut builder = ProfileBuilder::new();
