@@ -133,10 +133,11 @@ fn work_in_threads_is_a_task_of_its_own() {
         let busy = [State::Running, State::OnCpu, State::Blocked];
         let ran_ns = spent(&profile, "workers.sleeps", &busy, None);
         assert!(ran_ns > 18 * LENGTH_NS * 95 / 100, "{version}: {ran_ns}");
+        // On a busy machine whoever samples may not run for the length of a whole piece.
         for (work, pieces) in [("workers.sleeps", 18), ("workers.spins", 3)] {
             let seen_ns = spent(&profile, work, &[State::OnCpu, State::Blocked], Some(work));
             assert!(
-                seen_ns > pieces * LENGTH_NS * 7 / 10,
+                seen_ns > pieces * LENGTH_NS * 3 / 10,
                 "{work} in {version}: {seen_ns}"
             );
         }
