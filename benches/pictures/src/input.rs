@@ -28,7 +28,8 @@ impl Stacks {
             let stack = stack(&mut random);
             let samples = 1 + random.below(100);
             if known.insert(stack) {
-                let is_it = is_slower && stack[..2] == stacks.first().map_or(stack, |first: &(Stack, u64)| first.0)[..2];
+                let is_it = is_slower
+                    && stack[..2] == stacks.first().map_or(stack, |first: &(Stack, u64)| first.0)[..2];
                 stacks.push((stack, samples << u64::from(is_it)));
             }
         }

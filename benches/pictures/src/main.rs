@@ -68,7 +68,10 @@ fn main() -> Result<()> {
             costs[at].push(run(&contestants[at], &path("out"))?);
         }
     }
-    println!("{} stacks of {DEPTH} frames, medians of {} rounds:\n", options.stacks, options.rounds);
+    println!(
+        "{} stacks of {DEPTH} frames, medians of {} rounds:\n",
+        options.stacks, options.rounds
+    );
     println!("| | time | peak memory | written |\n|---|---|---|---|");
     for (contestant, costs) in contestants.iter().zip(costs) {
         let median = |of: fn(&Cost) -> f64| {
@@ -100,16 +103,31 @@ fn contestants(options: &Options, path: &impl Fn(&str) -> PathBuf) -> Vec<Contes
     let ours = |name, arguments: &[&str]| Contestant {
         name,
         program: options.asyncprof.clone(),
-        arguments: arguments.iter().map(|&argument| match Path::new(argument).extension() {
-            Some(_) => path(argument),
-            None => PathBuf::from(argument),
-        }).collect(),
+        arguments: arguments
+            .iter()
+            .map(|&argument| match Path::new(argument).extension() {
+                Some(_) => path(argument),
+                None => PathBuf::from(argument),
+            })
+            .collect(),
     };
     let mut contestants = vec![
-        ours("asyncprof flamegraph, of a recording", &["flamegraph", "-o", "-", "base.data"]),
-        ours("asyncprof flamegraph, of folded stacks", &["flamegraph", "-o", "-", "base.folded"]),
-        ours("asyncprof diff, of recordings", &["diff", "-o", "-", "base.data", "new.data"]),
-        ours("asyncprof diff, of folded stacks", &["diff", "-o", "-", "base.folded", "new.folded"]),
+        ours(
+            "asyncprof flamegraph, of a recording",
+            &["flamegraph", "-o", "-", "base.data"],
+        ),
+        ours(
+            "asyncprof flamegraph, of folded stacks",
+            &["flamegraph", "-o", "-", "base.folded"],
+        ),
+        ours(
+            "asyncprof diff, of recordings",
+            &["diff", "-o", "-", "base.data", "new.data"],
+        ),
+        ours(
+            "asyncprof diff, of folded stacks",
+            &["diff", "-o", "-", "base.folded", "new.folded"],
+        ),
     ];
     if let Some(inferno) = &options.inferno {
         contestants.push(Contestant {
