@@ -137,6 +137,7 @@ impl Comparison<'_> {
         let at = self
             .rows
             .iter()
+            .filter(|row| row.waits().next().is_some())
             .find(|row| row.functions.iter().any(|name| name == function));
         let path = at.map(Shown::path);
         assert_eq!(path, None, "{}: never ends a wait", self.about(function));
