@@ -114,7 +114,7 @@ pub struct FoldedNode {
     pub parent: usize,
     /// By file, with all that is inside.
     pub counts: Vec<f64>,
-    /// Its part of all, in a [`WHOLE`]th per file; parents are the exact sums of what ends there and their children.
+    /// Its part of all: a file is 1e15, but for rounding. Parents are the exact sums of what ends there and their children.
     pub weight: u64,
 }
 
