@@ -27,7 +27,6 @@ fn main() {
         "wake" => wake,
         "suspend" => suspend,
         "allocate" => allocate,
-        "spawn" => spawn,
         _ => panic!("no loop {turn}"),
     };
     runtime
@@ -53,13 +52,6 @@ fn allocate(context: &mut Context<'_>, _kept: &mut Option<Waker>) {
     let layout = Layout::from_size_align(LARGE, 128).expect("a power of two");
     // SAFETY: the size is not 0, and it is freed as it was allocated.
     unsafe { dealloc(black_box(alloc(layout)), layout) };
-    context.waker().wake_by_ref();
-}
-
-/// A wake-up, a poll, a spawn, and the only poll of what is spawned.
-fn spawn(context: &mut Context<'_>, _kept: &mut Option<Waker>) {
-    let large = [0u8; LARGE];
-    drop(tokio::spawn(async move { _ = black_box(&large) }));
     context.waker().wake_by_ref();
 }
 
