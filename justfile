@@ -23,9 +23,9 @@ compatibility:
     scripts/tokio-tests.sh
     scripts/python-tests.sh
 
-# what profilers cost, side by side: writes benches/RESULTS.md, on an idle machine (half an hour)
-bench:
-    cargo run --release --manifest-path benches/Cargo.toml --package runner -- --output benches/RESULTS.md
+# what profilers cost, side by side, on an idle machine: `just bench --output benches/RESULTS.md` (an hour), or part of it
+bench *ARGS:
+    cargo run --release --manifest-path benches/Cargo.toml --package runner -- {{ARGS}}
 
 # pictures and comparisons of 400,000 stacks, beside inferno's
 bench-pictures:

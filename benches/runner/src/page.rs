@@ -106,10 +106,14 @@ pub fn page(sections: &[String], rounds: usize) -> Result<String> {
     let cores = std::thread::available_parallelism()?;
     let commit = output("git", &["rev-parse", "--short", "HEAD"])?;
     let rust = output("rustc", &["--version"])?;
+    let arguments: String = std::env::args()
+        .skip(1)
+        .map(|argument| format!(" {argument}"))
+        .collect();
     let perf = output("perf", &["--version"]).unwrap_or_else(|_| "perf is not here".into());
     Ok(format!(
         "# What profilers cost\n\n\
-         Written by `just bench`, never by hand. {date}, {cores} cores of {processor}, {rust}, {perf}, asyncprof at \
+         Written by `just bench{arguments}`, never by hand. {date}, {cores} cores of {processor}, {rust}, {perf}, asyncprof at \
          {commit}, tokio 1.54.1; medians of {rounds} interleaved rounds, in parentheses the quarters around them. These \
          machines are shared: only ratios within a round mean something.\n\n\
          asyncprof records every await stack and samples polls (997 Hz), from outside, with the program as it is. dial9 \
