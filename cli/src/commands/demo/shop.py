@@ -14,7 +14,6 @@ import sqlite3
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -104,15 +103,19 @@ def ask(port, number):
 
 def send_orders(port):
     """Orders at a steady rate, however long each answer takes, until the time is over or somebody interrupts."""
-    answers, start = [], time.monotonic()
-    with ThreadPoolExecutor(64) as customers:
-        try:
-            for number in range(round(SECONDS * RATE)):
-                time.sleep(max(0, start + number / RATE - time.monotonic()))
-                answers.append(customers.submit(ask, port, number))
-        except KeyboardInterrupt:
-            pass
-    return [answer.result() for answer in answers]
+    answers, customers, start = [], [], time.monotonic()
+    try:
+        for number in range(round(SECONDS * RATE)):
+            time.sleep(max(0, start + number / RATE - time.monotonic()))
+            # No pool's threads: the customers are not what is looked at.
+            customer = threading.Thread(target=lambda number=number: answers.append(ask(port, number)))
+            customer.start()
+            customers.append(customer)
+    except KeyboardInterrupt:
+        pass
+    for customer in customers:
+        customer.join()
+    return answers
 
 
 def summary(answers):
