@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use asyncprof_core::profile::{ProcessId, Profile, Row, State};
 
 use crate::support::fixtures::fixture;
-use crate::support::pythons::{Python, functions, pythons, recorded, script, sum};
+use crate::support::pythons::{Python, assert_whole, functions, pythons, recorded, script, sum};
 use crate::support::recording::{Folder, Recording};
 use crate::support::run::{record, recorded_programs, report, text, waits_in};
 
@@ -29,14 +29,7 @@ fn assert_naps(python: &Python, way: &str, processes: usize) {
     let of: BTreeSet<ProcessId> = naps_there.map(|row| profile.group(row.group).process).collect();
     assert_eq!(of.len(), processes, "{place}");
     assert_eq!(naps(&profile), 100, "{place}");
-    let quality = &profile.quality;
-    let lacks = [
-        quality.events_lost,
-        quality.tasks_seen_late,
-        quality.wakes_unseen,
-        quality.waits_split,
-    ];
-    assert_eq!(lacks, [0; 4], "{place}");
+    assert_whole(&profile, &place);
 }
 
 #[test]

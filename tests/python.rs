@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use asyncprof_core::profile::{Row, State};
 
-use crate::support::pythons::{Python, functions, pythons, recorded, script, sum};
+use crate::support::pythons::{Python, assert_whole, functions, pythons, recorded, script, sum};
 use crate::support::recording::{Folder, Recording};
 use crate::support::run::{report, text};
 use crate::support::truth;
@@ -38,14 +38,7 @@ fn counts_are_exact() {
         assert_eq!(waits("asyncio.tasks.sleep").0, 2000, "{version}");
         assert_eq!(waits("counts.inner").0, 2000, "{version}");
         assert_eq!(waits("counts.main").0, 1, "{version}");
-        let quality = &profile.quality;
-        let lacks = [
-            quality.events_lost,
-            quality.tasks_seen_late,
-            quality.wakes_unseen,
-            quality.waits_split,
-        ];
-        assert_eq!(lacks, [0; 4], "{version}");
+        assert_whole(&profile, version);
     }
 }
 

@@ -76,6 +76,18 @@ pub fn recorded(python: &Python, program: &str, args: &[&str]) -> Recording {
     Recording::new(&["-q"], text(&python.program), &args)
 }
 
+/// Nothing was lost, seen late or left untold.
+pub fn assert_whole(profile: &Profile, of: &str) {
+    let quality = &profile.quality;
+    let lacks = [
+        quality.events_lost,
+        quality.tasks_seen_late,
+        quality.wakes_unseen,
+        quality.waits_split,
+    ];
+    assert_eq!(lacks, [0; 4], "{of}");
+}
+
 /// Episodes and time of the rows that `is_meant`.
 pub fn sum(profile: &Profile, is_meant: impl Fn(&Row) -> bool) -> (u64, u64) {
     let rows = profile.rows.iter().filter(|row| is_meant(row));

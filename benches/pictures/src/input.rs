@@ -6,7 +6,7 @@ use std::path::Path;
 
 use asyncprof_core::profile::{
     Frame, FrameId, Function, Group, GroupId, LabelsId, Process, Profile, Row, StackId, State, Stats,
-    StringId, TaskKind, Waker, WakerId, WriteError,
+    StringId, TaskKind, WakerId, WriteError,
 };
 
 /// Frames of each stack.
@@ -50,13 +50,7 @@ impl Stacks {
 
     /// The same as a recording: a wait of a millisecond per sample.
     pub fn write_recording(&self, path: &Path) -> Result<(), WriteError> {
-        let mut profile = Profile {
-            strings: vec![String::new()],
-            stacks: vec![Vec::new()],
-            wakers: vec![Waker::Unknown],
-            label_sets: vec![Vec::new()],
-            ..Profile::default()
-        };
+        let mut profile = Profile::empty();
         profile.meta.duration_ns = 60_000_000_000;
         profile.meta.window_ns = 1_000_000_000;
         profile.processes.push(Process::default());

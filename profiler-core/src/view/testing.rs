@@ -21,13 +21,7 @@ impl Default for ProfileBuilder {
 
 impl ProfileBuilder {
     pub fn new() -> ProfileBuilder {
-        let mut profile = Profile {
-            strings: vec![String::new()],
-            stacks: vec![Vec::new()],
-            wakers: vec![Waker::Unknown],
-            label_sets: vec![Vec::new()],
-            ..Profile::default()
-        };
+        let mut profile = Profile::empty();
         profile.meta.command = vec!["./app".to_owned(), "--port".to_owned(), "8080".to_owned()];
         profile.meta.duration_ns = 10_000_000_000;
         profile.meta.window_ns = 1_000_000_000;
