@@ -2,7 +2,7 @@
 # CPython's own tests of asyncio, alone and under `asyncprof record`: every test must end alike. Writes its section of
 # docs/compatibility.md.
 #
-#   scripts/python-tests.sh [PYTHON...]      ASYNCPROF=path/to/asyncprof PYTHON_TESTS=folder/to/work/in
+#   scripts/python-tests.sh [PYTHON...]      ASYNCPROF=PROGRAM PYTHON_TESTS=FOLDER
 #
 # Without arguments: every interpreter of pyenv from 3.8 on that has brought its tests along.
 set -euo pipefail

@@ -21,12 +21,17 @@ pub(super) struct Place {
     pub(super) measures: Vec<Measure>,
 }
 
-/// Of more paths than these in each run, places with too little time are taken together.
-pub(super) const MAX_PATHS_IN_FULL: usize = 50_000;
-
-/// Which part of what matters (`min_effect`) is too little then. It is told from the time of all runs together, so it
-/// says nothing about which way a place has changed.
-pub(super) const MIN_PART: f64 = 0.01;
+/// Which part of all time is too little for a place of its own, where a run has so many paths: then places with less are
+/// taken together. It is told from the time of all runs together, so it says nothing about which way a place has changed.
+pub(super) fn min_share(most_paths: usize, options: &DiffOptions) -> f64 {
+    const MAX_PATHS_IN_FULL: usize = 50_000;
+    /// Of what matters.
+    const PART: f64 = 0.01;
+    match most_paths > MAX_PATHS_IN_FULL {
+        true => options.min_effect * PART,
+        false => 0.0,
+    }
+}
 
 /// Places in an order that does not depend on that of the runs: parents before children, siblings by name.
 pub(super) fn align(runs: &[&Profile], blocks: Blocks, options: &DiffOptions) -> Vec<Place> {
@@ -43,10 +48,8 @@ pub(super) fn align(runs: &[&Profile], blocks: Blocks, options: &DiffOptions) ->
         );
     }
     let weights: Vec<u64> = laid.rows.iter().map(|(_, row)| row.stats.total_ns).collect();
-    let min_weight = match laid.rows.len() > MAX_PATHS_IN_FULL * runs.len() {
-        true => (sum(&weights) as f64 * options.min_effect * MIN_PART).ceil() as u64,
-        false => 0,
-    };
+    let min_share = min_share(laid.most, options);
+    let min_weight = (sum(&weights) as f64 * min_share).ceil() as u64;
     let keys: Vec<u32> = (0..laid.steps.len() as u32).collect();
     let tree = laid.paths.tree(&keys, &weights, min_weight);
     let mut places: Vec<Place> = Vec::with_capacity(tree.places.len());
@@ -100,6 +103,8 @@ struct Laid<'p> {
     paths: Paths,
     /// Parallel to the paths: the run and its row.
     rows: Vec<(usize, &'p Row)>,
+    /// Paths of the run that has most.
+    most: usize,
     steps: Vec<(String, FrameKind)>,
     numbers: HashMap<(String, FrameKind), u32>,
 }
@@ -110,6 +115,7 @@ impl<'p> Laid<'p> {
             .steps()
             .map(|(text, kind)| self.step(name(text, kind), kind))
             .collect();
+        self.most = self.most.max(of_run.rows.len());
         for (at, counted) in of_run.rows.iter().enumerate() {
             if let Then::State(row) = counted.then {
                 let path = of_run.paths.path(at).iter().map(|&step| steps[step as usize]);

@@ -1,7 +1,7 @@
 //! What can be said of folded stacks that are compared: shares, and where the numbers count samples how far chance moves
 //! those.
 
-use super::align::{MAX_PATHS_IN_FULL, MIN_PART};
+use super::align::min_share;
 use super::blame::blame;
 use super::compare::{Diff, DiffNode, DiffOptions, Verdict, judge, node_of};
 use super::estimate::{Estimate, Spread};
@@ -18,13 +18,10 @@ pub fn compare_folded(base: &[&Folded], new: &[&Folded], options: &DiffOptions) 
     let is_counted = files.iter().all(|file| file.is_counted);
     let totals: Vec<f64> = files.iter().map(|file| file.total).collect();
     let mut nodes: Vec<DiffNode> = Vec::new();
-    let min_share = match files.iter().any(|file| file.len() > MAX_PATHS_IN_FULL) {
-        true => options.min_effect * MIN_PART,
-        false => 0.0,
-    };
+    let most = files.iter().map(|file| file.len()).max().unwrap_or(0);
     let tree_options = FoldedTreeOptions {
         exact_names: options.exact_names,
-        min_share,
+        min_share: min_share(most, options),
         ..FoldedTreeOptions::default()
     };
     for place in folded_tree(&files, tree_options) {
