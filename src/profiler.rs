@@ -2,11 +2,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use asyncprof_recorder::DEFAULT_FREQ_HZ;
+
 use crate::Error;
 use crate::alone::{self, Alone};
 
-/// Not a round number, so as not to keep step with what programs do at round ones.
-const DEFAULT_FREQ_HZ: u32 = 997;
 const MAX_FREQ_HZ: u32 = 10_000;
 const DEFAULT_OUTPUT: &str = "asyncprof.data";
 const DEFAULT_FILES: usize = 8;
@@ -82,11 +82,11 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Looks at polling threads so many times a second, to tell what burns or blocks in them: 997 unless told, at
+    /// Looks at polling threads so many times a second, to tell what burns or blocks in them: 199 unless told, at
     /// most 10,000, and 0 for not at all.
     ///
     /// ```
-    /// let builder = asyncprof::builder().freq(199);
+    /// let builder = asyncprof::builder().freq(997);
     /// ```
     pub fn freq(mut self, hz: u32) -> Builder {
         self.freq_hz = hz;

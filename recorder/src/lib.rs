@@ -17,6 +17,6 @@ mod task_kinds;
 pub use assemble::{Circumstances, assemble};
 pub use live::{LiveTask, LiveTasks, NamedLive};
 pub use names::add_names;
-pub use recording::{Parts, Recording, Settings};
+pub use recording::{DEFAULT_FREQ_HZ, Parts, Recording, Settings};
 pub use sampler::{Progress, Recorded};
 pub use symbolize::DebugFiles;

@@ -11,6 +11,11 @@ use crate::live::LiveTasks;
 use crate::sampler::{Progress, Recorded, Sampler, Sampling};
 use crate::stacks::StackSampler;
 
+/// How often polling threads are looked at, unless told otherwise. Each look and each answer interrupts a CPU, which costs
+/// what runs there far more than our code does: docs/decisions/0005-how-polls-are-sampled.md. Not a round number, so as not to
+/// keep step with what programs do at round ones.
+pub const DEFAULT_FREQ_HZ: u32 = 199;
+
 /// How to record.
 #[derive(Clone, Debug)]
 pub struct Settings {

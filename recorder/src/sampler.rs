@@ -1,4 +1,4 @@
-//! The sampler thread: drains all rings about every 10 ms, brings their events into one order of time and gives
+//! The sampler thread: drains all rings every 10 to 40 ms, brings their events into one order of time and gives
 //! them to the aggregator.
 
 use std::cmp::Reverse;
@@ -24,7 +24,12 @@ use crate::recording::{Parts, Settings};
 use crate::stacks::BlockedSample;
 use crate::symbolize::ObjectFile;
 
-const DRAIN_INTERVAL: Duration = Duration::from_millis(10);
+/// Between two drains. Each takes a CPU from somebody, and what ran there finds its caches cold: a quiet program is left
+/// alone longer. The rings have room for what the busiest of programs writes meanwhile.
+const DRAIN_INTERVALS: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis(40)];
+/// Events that a ring may hold at a drain, roughly, before drains come sooner: more would push the program's own data
+/// out of its caches.
+const EASY_FILL: usize = 4096;
 /// How long an event may be on its way into its ring: a thread can be preempted between reading the clock and
 /// writing the event. Younger events wait for the next drain.
 const SETTLING_NS: u64 = 2_000_000;
@@ -230,8 +235,10 @@ impl State {
     fn run(mut self, asked: &Receiver<Ask>, progress: &Mutex<Progress>) -> Recorded {
         let source = self.region.clock();
         let first = simultaneous_reading(source);
+        let [shortest, longest] = DRAIN_INTERVALS;
+        let mut interval = shortest;
         loop {
-            let ask = asked.recv_timeout(DRAIN_INTERVAL).ok();
+            let ask = asked.recv_timeout(interval).ok();
             let stop = match ask {
                 Some(Ask::Finish { at_ticks }) => Some(at_ticks),
                 _ => None,
@@ -244,8 +251,12 @@ impl State {
                 self.rate = rate;
             }
             let settled = self.region.now().saturating_sub(self.ticks_of(SETTLING_NS));
-            self.drain();
-            self.find_processes();
+            let most_read = self.drain();
+            interval = if self.find_processes() || most_read > EASY_FILL {
+                shortest
+            } else {
+                (interval * 2).min(longest)
+            };
             let until = stop.unwrap_or(settled);
             self.give_out_parts(until);
             self.feed(until);
@@ -334,10 +345,13 @@ impl State {
         ns.saturating_mul(1_000_000) / ns_per_megatick
     }
 
-    /// Reads all rings. A loss begins with the last event that the ring kept: that is known at the first drain
-    /// after it, in time for the aggregator. It is over when a drain finds no more lost. The ring's own gaps tell
-    /// the same, but later: only with its thread's next event, which may never come.
-    fn drain(&mut self) {
+    /// Reads all rings. Returns how many events it found in the fullest.
+    ///
+    /// A loss begins with the last event that the ring kept: that is known at the first drain after it, in time for the
+    /// aggregator. It is over when a drain finds no more lost. The ring's own gaps tell the same, but later: only with
+    /// its thread's next event, which may never come.
+    fn drain(&mut self) -> usize {
+        let mut most_read = 0;
         if let Some(sampling) = &self.sampling {
             let samples = sampling.blocked.try_iter();
             self.beside.extend(samples.map(|sample| {
@@ -360,6 +374,7 @@ impl State {
             let Some(mut consumer) = self.region.consumer(slot) else {
                 continue;
             };
+            let held_before = ring.held.len();
             let (held, last) = (&mut ring.held, &mut ring.last_ticks);
             let result = consumer.drain(|event| {
                 *last = event.ticks.max(*last);
@@ -370,6 +385,7 @@ impl State {
                     });
                 }
             });
+            most_read = most_read.max(held.len() - held_before);
             let lost = self.region.events_lost_in(slot).saturating_sub(ring.told);
             let damaged = u64::from(result.is_err());
             self.damaged_rings += damaged;
@@ -385,6 +401,7 @@ impl State {
                 ring.told += std::mem::take(&mut ring.untold);
             }
         }
+        most_read
     }
 
     /// Gives the aggregator all events up to `until`, in the order of time; those of one instant by ring, and what is
@@ -460,7 +477,8 @@ impl State {
         }
     }
 
-    fn find_processes(&mut self) {
+    /// Whether there are new ones.
+    fn find_processes(&mut self) -> bool {
         let mut found = Vec::new();
         for (slot, pid) in self.region.processes() {
             if self.live.contains_key(&slot) {
@@ -476,6 +494,7 @@ impl State {
         }
         // A process that becomes another program may get a lower slot for it than it had.
         found.sort_by_key(|(_, info)| info.started_ticks);
+        let is_news = !found.is_empty();
         for (slot, info) in found {
             if !info.tap.is_tapped() {
                 // No events will come from it; a script may start more of them than there are slots.
@@ -507,6 +526,7 @@ impl State {
         {
             live.gone_ticks = Some(now);
         }
+        is_news
     }
 
     fn open_files(&mut self, info: &ProcessInfo) {

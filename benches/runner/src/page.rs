@@ -116,7 +116,7 @@ pub fn page(sections: &[String], rounds: usize) -> Result<String> {
          Written by `just bench{arguments}`, never by hand. {date}, {cores} cores of {processor}, {rust}, {perf}, asyncprof at \
          {commit}, tokio 1.54.1; medians of {rounds} interleaved rounds, in parentheses the quarters around them. These \
          machines are shared: only ratios within a round mean something.\n\n\
-         asyncprof records every await stack and samples polls (997 Hz), from outside, with the program as it is. dial9 \
+         asyncprof records every await stack and samples polls (199 Hz), from outside, with the program as it is. dial9 \
          records polls, spawns and wakes without stacks, console-subscriber writes its recording to a file, tokio-metrics \
          instruments every task; they are linked in, the first two with `--cfg tokio_unstable`. \"Recorded\" is what each \
          says itself: events, samples, lines of a recording, polls. console-subscriber gets a twentieth of the work where \

@@ -5,15 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use asyncprof_recorder::DEFAULT_FREQ_HZ;
 use clap::Args;
 
 use super::duration::parse_duration;
 use super::rules::RulesArg;
 use super::symbols::SymbolsArg;
 use crate::record::{Request, Series, record, record_series};
-
-/// Not a round number, so as not to keep step with what programs do at round ones.
-pub(crate) const DEFAULT_FREQ_HZ: u32 = 997;
 
 /// Of each program of --ab. `diff` deals out whole runs: with three a side chance alone does as well as a real change in
 /// one of 20 deals, with five in one of 252.

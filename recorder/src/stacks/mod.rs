@@ -1,4 +1,4 @@
-//! Looks at polling threads about a thousand times a second: on the CPU, or blocked, and at which stack?
+//! Looks at polling threads some two hundred times a second: on the CPU, or blocked, and at which stack?
 //!
 //! The kernel tells of each thread whether it is blocked in a system call (or a page fault), and where. The stack of
 //! a blocked thread stands still, so it is read from outside. One that is not blocked is asked: a signal makes it
@@ -29,10 +29,10 @@ use thread_state::{ThreadFile, ThreadState, ask};
 /// Ticks between two looks at a thread that stays blocked at one place: at most this share of the time that it has
 /// been there, and at most so many.
 const PATIENCE: u32 = 8;
-const MAX_PATIENCE_TICKS: u32 = 64;
+const MAX_PATIENCE_TICKS: u32 = 16;
 
 /// New processes are looked for once in so many looks at threads.
-const LOOKS_PER_SEARCH: u64 = 8;
+const LOOKS_PER_SEARCH: u64 = 2;
 
 /// A thread on a CPU answers in this time; one that takes longer was ready, but off the CPU.
 const PROMPT: Duration = Duration::from_micros(250);
@@ -137,7 +137,7 @@ impl State {
             if look.is_multiple_of(LOOKS_PER_SEARCH) {
                 self.find_processes();
             }
-            // Not on a channel: that spins for a while first, a thousand times a second.
+            // Not on a channel: that spins for a while first, at each look.
             loop {
                 if stopped.load(Ordering::Acquire) {
                     return self.obstacle;

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow};
 use asyncprof::demo::{self, DemoArgs};
 use asyncprof::tower::ROUTE;
 use asyncprof_core::view::Rules;
-use asyncprof_recorder::DebugFiles;
+use asyncprof_recorder::{DEFAULT_FREQ_HZ, DebugFiles};
 use clap::Args;
 
 use crate::commands::duration::parse_duration;
@@ -76,7 +76,7 @@ impl DemoCommand {
             command,
             shown_command: Some(shown_command),
             output: self.output,
-            freq_hz: crate::commands::record::DEFAULT_FREQ_HZ,
+            freq_hz: DEFAULT_FREQ_HZ,
             duration: None,
             keep_running: false,
             allow_unknown_tokio: false,
