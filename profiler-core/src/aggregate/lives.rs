@@ -7,6 +7,7 @@ use super::raw::TableId;
 use super::tally::GroupKey;
 use super::task::Task;
 use super::threads::Polling;
+use super::weight::Weight;
 use crate::event::Outcome;
 
 /// A spawn whose task was not seen to be polled yet.
@@ -24,6 +25,7 @@ pub(super) struct Spawn {
     name: u32,
     /// Events of a poll were seen, though not its start.
     polled: bool,
+    weight: Weight,
 }
 
 impl Spawn {
@@ -38,7 +40,7 @@ const MAX_PENDING_SPAWNS: usize = 1 << 20;
 
 impl Aggregator {
     /// By what this ring's thread is polling.
-    pub(super) fn spawn(&mut self, ring: usize, key: Key, at_ns: u64, value: u64) {
+    pub(super) fn spawn(&mut self, ring: usize, key: Key, at_ns: u64, level: u16, value: u64) {
         // Memory is given out anew: whoever lived there is gone, even if that was not seen.
         self.end(key, at_ns, Outcome::Freed);
         self.ends.forget(key);
@@ -53,6 +55,7 @@ impl Aggregator {
             parent: spawner.map(|polling| polling.group.group),
             labels: self.labels_on(ring),
             polled: false,
+            weight: Weight::of_level(level),
         };
         self.spawns.insert(key, spawn);
     }
@@ -68,26 +71,29 @@ impl Aggregator {
             self.ends.forget(key);
             let spawn = self.spawns.remove(&key);
             tally.counts.tasks_seen_late += u64::from(spawn.is_none());
-            let group = tally.enter_group(GroupKey::Tasks {
+            let key = GroupKey::Tasks {
                 process: key.0,
                 table: Some(table),
                 spawn_stack: spawn.map_or(0, |spawn| spawn.stack),
                 parent: spawn.and_then(|spawn| spawn.parent),
                 name: spawn.map_or(0, |spawn| spawn.name),
-            });
+            };
+            let weight = spawn.map_or(Weight::default(), |spawn| spawn.weight);
+            let group = tally.enter_group(key, weight);
             let begun_ns = spawn.map_or(at_ns, |spawn| spawn.at_ns.min(at_ns));
             #[cfg(test)]
-            tally.rows.probe.begun(group, begun_ns);
+            tally.rows.probe.begun(group, weight, begun_ns);
             let labels = spawn.map_or(RawLabelsId::default(), |spawn| spawn.labels);
             match spawn {
-                Some(Spawn { polled: false, .. }) => Task::spawned(group, id, labels, begun_ns),
-                _ => Task::unknown_since(group, id, labels, begun_ns),
+                Some(Spawn { polled: false, .. }) => Task::spawned(group, id, labels, weight, begun_ns),
+                _ => Task::unknown_since(group, id, labels, weight, begun_ns),
             }
         });
         task.face(tally, losses, at_ns);
         if let Some((ready_ns, stack)) = task.ready_since() {
             let victim = Victim {
                 group: task.group,
+                weight: task.weight,
                 stack,
                 ready_ns,
                 polled_ns: at_ns,
@@ -98,6 +104,7 @@ impl Aggregator {
         self.threads[ring].start_poll(Polling {
             subject: key.1,
             group: task.group,
+            weight: task.weight,
             start_ns: at_ns,
             is_host: false,
             outlived: false,
@@ -124,7 +131,7 @@ impl Aggregator {
             (Some(polling), _) => {
                 self.threads[ring].remember(polling, at_ns, Deed::default());
                 if is_final && polling.outlived {
-                    self.tally.ended(polling.group, outcome);
+                    self.tally.ended(polling.group, polling.weight, outcome);
                 }
             }
             // The start was lost.
@@ -165,20 +172,21 @@ impl Aggregator {
         let Some(spawn) = self.spawns.remove(&key) else {
             return;
         };
-        let group = self.tally.enter_group(GroupKey::Tasks {
+        let group = GroupKey::Tasks {
             process: key.0,
             table: None,
             spawn_stack: spawn.stack,
             parent: spawn.parent,
             name: spawn.name,
-        });
+        };
+        let group = self.tally.enter_group(group, spawn.weight);
         let begun_ns = spawn.at_ns.min(at_ns);
         #[cfg(test)]
-        self.tally.rows.probe.begun(group, begun_ns);
+        self.tally.rows.probe.begun(group, spawn.weight, begun_ns);
         let task = if spawn.polled {
-            Task::unknown_since(group, 0, spawn.labels, begun_ns)
+            Task::unknown_since(group, 0, spawn.labels, spawn.weight, begun_ns)
         } else {
-            Task::spawned(group, 0, spawn.labels, begun_ns)
+            Task::spawned(group, 0, spawn.labels, spawn.weight, begun_ns)
         };
         self.tasks.insert(key, task);
     }
@@ -199,7 +207,7 @@ impl Aggregator {
         {
             polling.outlived = true;
         }
-        self.tally.ended(task.group, outcome);
+        self.tally.ended(task.group, task.weight, outcome);
         task.end(&mut self.tally, at_ns, false);
     }
 }
