@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use asyncprof_core::event::Kind;
 
+use super::left_out::level_of_new;
 use crate::imports::next_definition;
 use crate::recorder;
 use crate::unwind::Entry;
@@ -52,9 +53,12 @@ unsafe extern "C" fn memalign_tap(
         && ENABLED.load(Ordering::Relaxed)
         && let Some(thread) = recorder::current()
     {
-        let stack = thread.stack(Entry { sp, bp });
         // SAFETY: the call succeeded, so `out` holds the new memory's address.
-        thread.write(Kind::Spawn, unsafe { *out } as u64, 0, stack);
+        let address = unsafe { *out } as u64;
+        if let Some(level) = level_of_new(thread, address) {
+            let stack = thread.stack(Entry { sp, bp });
+            thread.write(Kind::Spawn, address, level as u16, stack);
+        }
     }
     result
 }
