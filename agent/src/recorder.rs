@@ -13,12 +13,10 @@ use std::sync::{Arc, OnceLock};
 
 use asyncprof_core::clock::ClockSource;
 use asyncprof_core::event::{Event, Found, Kind};
-use asyncprof_core::named_frame::NamedFrame;
 use asyncprof_core::probe::ThreadProbe;
 use asyncprof_core::region::{Region, THREAD_SLOTS};
 use asyncprof_core::ring::Producer;
 use asyncprof_core::stack_table::MAX_FRAMES;
-use asyncprof_core::thinning::{SHORT_WAIT, Thinning};
 
 use crate::asyncio::{self, NameCache};
 use crate::coin::Coin;
@@ -61,7 +59,7 @@ pub(crate) struct Polled {
     pub(crate) end_state: u64,
     /// Other tasks have been polled within this poll: it is a scheduler's loop, and its own time nobody's.
     is_host: bool,
-    /// It waited shortly before, so it likely will again: see [`Thread::await_stack`].
+    /// It waited shortly before, so it likely will again: see [`pauses`](crate::pauses).
     pub(crate) is_short: bool,
 }
 
@@ -166,11 +164,7 @@ pub(crate) struct Thread {
     /// What is to be left out ([`thinning`](asyncprof_core::thinning)).
     thinning: &'static AtomicU64,
     pub(crate) coin: Coin,
-    pauses: Pauses,
-    /// A pause below this is short.
-    short_wait_ticks: u64,
-    /// The stack that short waits have if theirs was not taken; 0 until one has.
-    short_stack: u64,
+    pub(crate) pauses: Pauses,
     clock: ClockSource,
     /// The clock's reading at tick 0.
     base_ticks: u64,
@@ -353,7 +347,7 @@ fn enter() -> Option<&'static mut Thread> {
         (&raw mut (*place).recording).write(recorder.region.recording_word());
         (&raw mut (*place).thinning).write(recorder.region.thinning_word());
         (&raw mut (*place).coin).write(Coin::new(recorder.region.now() ^ (slot as u64) << 48));
-        (&raw mut (*place).short_wait_ticks).write(recorder.region.short_wait_ticks());
+        (&raw mut (*place).pauses.short_ticks).write(recorder.region.short_wait_ticks());
         (&raw mut (*place).clock).write(recorder.region.clock());
         (&raw mut (*place).base_ticks).write(recorder.region.base_ticks());
         (&raw mut (*place).own_stack).write(own_stack);
@@ -463,27 +457,10 @@ impl Thread {
         self.thinning.load(Ordering::Relaxed)
     }
 
+    /// The clock's reading.
     #[inline]
-    fn skips_short_stacks(&self) -> bool {
-        Thinning::decode(self.thinning()).skip_short_stacks
-    }
-
-    /// The poll of the task of this number begins: whether it was suspended shortly before, and the stacks of such waits are to be left out.
-    #[inline]
-    pub(crate) fn pauses_shortly(&self, id: u64) -> bool {
-        self.skips_short_stacks()
-            && self
-                .pauses
-                .length(id, self.clock.ticks())
-                .is_some_and(|ticks| ticks < self.short_wait_ticks)
-    }
-
-    /// A task was suspended.
-    #[inline]
-    pub(crate) fn begin_pause(&mut self, id: u64) {
-        if self.skips_short_stacks() {
-            self.pauses.begin(id, self.clock.ticks());
-        }
+    pub(crate) fn clock_ticks(&self) -> u64 {
+        self.clock.ticks()
     }
 
     /// Upper end of the stack on which the thread answers.
@@ -638,20 +615,6 @@ impl Thread {
         } else {
             self.stack(entry)
         }
-    }
-
-    fn short_stack(&mut self) -> u64 {
-        if self.short_stack == 0 {
-            let frame = NamedFrame {
-                function: SHORT_WAIT,
-                ..NamedFrame::default()
-            };
-            self.short_stack = self.intern_with(|_, frames, region| {
-                frames[0] = frame.intern(&region.stacks());
-                usize::from(frames[0] != 0)
-            });
-        }
-        self.short_stack
     }
 
     #[cold]

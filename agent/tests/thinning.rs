@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use asyncprof_core::clock::ClockSource;
-use asyncprof_core::event::{Event, Kind};
+use asyncprof_core::event::{BY_LEFT_OUT, Event, Kind};
 use asyncprof_core::named_frame::{Named, record_of};
 use asyncprof_core::region::Region;
 use asyncprof_core::thinning::{SHORT_WAIT, Thinning};
@@ -61,6 +61,19 @@ fn what_is_left_out_is_made_up_for() {
     assert_eq!(count(&thinned, Kind::PollPending), 2 * some.chosen.len());
     assert_eq!(count(&thinned, Kind::Await), 2 * some.chosen.len());
 
+    // Those left out spawn, too: each of theirs has a coin of its own, and tells that its parent is not known.
+    parents(&runtime, TASKS / 10);
+    let events = recording.events();
+    let spawns = events.iter().filter(|event| event.kind == Kind::Spawn);
+    let (by_left_out, by_others): (Vec<&Event>, Vec<&Event>) =
+        spawns.partition(|event| event.aux & BY_LEFT_OUT != 0);
+    assert!(by_left_out.len() > 100 && by_others.len() > 100);
+    assert!(
+        by_left_out
+            .iter()
+            .all(|event| event.aux == BY_LEFT_OUT | LEVEL as u16)
+    );
+
     // Whoever was left out is not heard of later either; whoever comes later is, in the same memory.
     let waiting = waiting(&runtime, TASKS / 10);
     let begun = Tasks::of(&recording.events());
@@ -114,6 +127,16 @@ fn finish(runtime: &Runtime, tasks: Vec<Waiting>) {
 }
 
 type Waiting = (oneshot::Sender<()>, JoinHandle<()>);
+
+/// So many tasks that spawn one each.
+fn parents(runtime: &Runtime, tasks: usize) {
+    let tasks: Vec<_> = (0..tasks)
+        .map(|_| runtime.spawn(async { tokio::spawn(yield_now()).await }))
+        .collect();
+    for task in tasks {
+        runtime.block_on(task).unwrap().unwrap();
+    }
+}
 
 /// So many tasks that were polled once and wait for their word.
 fn waiting(runtime: &Runtime, tasks: usize) -> Vec<Waiting> {

@@ -109,7 +109,7 @@ pub(crate) fn attach(program: &Module, allow_unknown_version: bool) -> Tap {
     }
     if address_space_is_limited() {
         return refused(
-            "its address space is limited, and what the recording takes of it (some 110 MiB, and 4 MiB a thread) could \
+            "its address space is limited, and what the recording takes of it (some 120 MiB, and 4 MiB a thread) could \
              make its own allocations fail; start it without `ulimit -v`"
                 .into(),
         );

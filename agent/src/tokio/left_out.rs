@@ -81,6 +81,6 @@ fn choose(thread: &mut Thread, word: u64, address: u64) -> Option<u32> {
 
 /// Whether this task, not polled before, is to be left out. Asked once.
 #[inline]
-pub(super) fn is_marked(thread: &Thread, task: u64) -> bool {
-    has_thinned(thread.thinning()) && MARKS.take(task)
+pub(super) fn is_marked(thinning: u64, task: u64) -> bool {
+    has_thinned(thinning) && MARKS.take(task)
 }

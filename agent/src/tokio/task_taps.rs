@@ -113,7 +113,8 @@ unsafe extern "C-unwind" fn poll_tap(task: u64, sp: u64, bp: u64) {
         // SAFETY: the call that tokio meant to make.
         return unsafe { (table.poll)(task) };
     };
-    if is_marked(thread, task) {
+    let thinning = thread.thinning();
+    if is_marked(thinning, task) {
         // SAFETY: as above.
         return unsafe {
             leave_out(task, table);
@@ -128,7 +129,7 @@ unsafe extern "C-unwind" fn poll_tap(task: u64, sp: u64, bp: u64) {
     let id = unsafe { *((task + table.id_offset) as *const u64) };
     thread.write(Kind::PollStart, task, table.index, id);
     let mut polled = Polled::new(task, sp);
-    polled.is_short = thread.pauses_shortly(id);
+    polled.is_short = thread.pauses_shortly(thinning, id);
     let outer = thread.begin_poll(polled);
     let (panics, registrations) = (thread.panics, thread.registrations);
     // SAFETY: as above.
@@ -160,7 +161,7 @@ unsafe extern "C-unwind" fn poll_tap(task: u64, sp: u64, bp: u64) {
     };
     if outcome == Outcome::Pending {
         thread.write(Kind::PollPending, task, 0, 0);
-        thread.begin_pause(id);
+        thread.begin_pause(thinning, id);
     } else {
         thread.write(Kind::PollEnd, task, outcome as u16, 0);
     }
@@ -253,7 +254,7 @@ pub(super) unsafe extern "C-unwind" fn dealloc(task: u64) {
     // SAFETY: tokio calls with a task that is not yet freed.
     let table = unsafe { table_of(task) };
     if let Some(thread) = recorder::current()
-        && !is_marked(thread, task)
+        && !is_marked(thread.thinning(), task)
     {
         thread.write(Kind::End, task, Outcome::Freed as u16, 0);
     }
@@ -266,7 +267,7 @@ pub(super) unsafe extern "C-unwind" fn dealloc(task: u64) {
 pub(super) unsafe extern "C-unwind" fn shutdown(task: u64) {
     // SAFETY: tokio calls with a live task.
     let (table, before) = unsafe { (table_of(task), state_of(task).load(Ordering::Relaxed)) };
-    if recorder::current().is_some_and(|thread| is_marked(thread, task)) {
+    if recorder::current().is_some_and(|thread| is_marked(thread.thinning(), task)) {
         // SAFETY: as above, and the call that tokio meant to make.
         return unsafe {
             leave_out(task, table);

@@ -8,7 +8,7 @@ use super::tally::GroupKey;
 use super::task::Task;
 use super::threads::Polling;
 use super::weight::Weight;
-use crate::event::Outcome;
+use crate::event::{BY_LEFT_OUT, Outcome};
 
 /// A spawn whose task was not seen to be polled yet.
 ///
@@ -40,22 +40,28 @@ const MAX_PENDING_SPAWNS: usize = 1 << 20;
 
 impl Aggregator {
     /// By what this ring's thread is polling.
-    pub(super) fn spawn(&mut self, ring: usize, key: Key, at_ns: u64, level: u16, value: u64) {
+    pub(super) fn spawn(&mut self, ring: usize, key: Key, at_ns: u64, aux: u16, value: u64) {
         // Memory is given out anew: whoever lived there is gone, even if that was not seen.
         self.end(key, at_ns, Outcome::Freed);
         self.ends.forget(key);
         if self.spawns.len() >= MAX_PENDING_SPAWNS {
             self.spawns.clear();
         }
+        let stack = value as u32;
         let spawner = self.threads[ring].polling.last();
+        let parent = if aux & BY_LEFT_OUT == 0 {
+            spawner.map(|polling| polling.group.group)
+        } else {
+            self.tally.parent_at(key.0, stack)
+        };
         let spawn = Spawn {
             at_ns,
-            stack: value as u32,
+            stack,
             name: (value >> 32) as u32,
-            parent: spawner.map(|polling| polling.group.group),
+            parent,
             labels: self.labels_on(ring),
             polled: false,
-            weight: Weight::of_level(level),
+            weight: Weight::of_level(aux & !BY_LEFT_OUT),
         };
         self.spawns.insert(key, spawn);
     }

@@ -42,6 +42,8 @@ pub(super) struct Tally {
     pub(super) counts: Counts,
     pub(super) groups: Vec<RawGroup>,
     group_index: HashMap<GroupKey, RawGroupId>,
+    /// By process and spawn stack: the first group whose tasks have spawned there.
+    parents: HashMap<(u32, u32), u32>,
     /// By process and table: which of them are of interest is known at the end, and by table.
     longest_polls: HashMap<(u32, Option<TableId>), BinaryHeap<Reverse<RawLongPoll>>>,
     /// Tasks by group and the number of the stack.
@@ -107,6 +109,9 @@ impl Tally {
                 name,
             });
         }
+        if let Some(parent) = parent {
+            self.parents.entry((process, number)).or_insert(parent.group);
+        }
         let group = self.groups.len() as u32;
         self.groups.push(RawGroup {
             process,
@@ -118,6 +123,11 @@ impl Tally {
             ..RawGroup::default()
         });
         RawGroupId { process, group }
+    }
+
+    /// The group of the tasks that spawn others at this stack, as far as one was seen to.
+    pub(super) fn parent_at(&self, process: u32, spawn_stack: u32) -> Option<u32> {
+        self.parents.get(&(process, spawn_stack)).copied()
     }
 
     pub(super) fn table_of(&self, group: RawGroupId) -> Option<TableId> {
