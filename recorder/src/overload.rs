@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use asyncprof_core::aggregate::Counts;
 use asyncprof_core::event::Kind;
 use asyncprof_core::thinning::Thinning;
 
@@ -20,8 +21,10 @@ const FULL: f64 = 0.5;
 const EASY: f64 = 0.125;
 /// Below this part of the allowed cost a step back cannot make it too much.
 const CHEAP: f64 = 0.5;
-/// With fewer spawns among the events it is old tasks that write them: to leave out new ones would not help.
+/// With fewer spawns among the events, or fewer polls of tasks that stand for others among the polls, it is old tasks that
+/// write: to leave out more of the new ones would not help.
 const EVENTS_PER_SPAWN: u64 = 1000;
+const POLLS_PER_THINNED: u64 = 8;
 
 /// What a drain has found.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,6 +35,9 @@ pub(crate) struct Load {
     pub(crate) lost: u64,
     pub(crate) events: u64,
     pub(crate) spawns: u64,
+    /// So far, and those of tasks that stand for others.
+    pub(crate) polls: u64,
+    pub(crate) thinned_polls: u64,
     /// Of the fullest ring, or of what we may hold: 1 is full.
     pub(crate) fill: f64,
     /// What recording costs the program, as a part of what it may: where that is new.
@@ -42,6 +48,9 @@ pub(crate) struct Load {
 pub(crate) struct Control {
     thinning: Thinning,
     raised_at: Option<Duration>,
+    /// By then.
+    polls: u64,
+    thinned_polls: u64,
     easy_since: Option<Duration>,
     cost: f64,
 }
@@ -70,12 +79,19 @@ impl Control {
     }
 
     fn raise(&mut self, load: Load) {
-        self.raised_at = Some(load.at);
+        let polls = load.polls.saturating_sub(self.polls);
+        let thinned_polls = load.thinned_polls.saturating_sub(self.thinned_polls);
+        let would_help = match self.thinning.level {
+            0 => load.spawns * EVENTS_PER_SPAWN >= load.events.max(1),
+            _ => thinned_polls * POLLS_PER_THINNED >= polls.max(1),
+        };
         if !self.thinning.skip_short_stacks {
             self.thinning.skip_short_stacks = true;
-        } else if load.spawns * EVENTS_PER_SPAWN >= load.events.max(1) {
+        } else if would_help {
             self.thinning.level = (self.thinning.level + 1).min(Thinning::MAX_LEVEL);
         }
+        self.raised_at = Some(load.at);
+        (self.polls, self.thinned_polls) = (load.polls, load.thinned_polls);
     }
 
     fn lower(&mut self) {
@@ -121,6 +137,7 @@ impl Overload {
         at: Duration,
         fill: f64,
         lost: u64,
+        counts: Counts,
         pids: impl Iterator<Item = u32>,
     ) -> Thinning {
         let share = self.meter.look(at, pids);
@@ -129,6 +146,8 @@ impl Overload {
             lost: lost.saturating_sub(std::mem::replace(&mut self.lost, lost)),
             events: std::mem::take(&mut self.events),
             spawns: std::mem::take(&mut self.spawns),
+            polls: counts.polls,
+            thinned_polls: counts.thinned_polls,
             fill,
             cost: share.and_then(|share| Some(share / self.most_cost?)),
         })
@@ -146,11 +165,17 @@ mod tests {
 
     const DRAIN: Duration = Duration::from_millis(10);
 
-    /// A program of which so many drains find that.
+    /// A program of which so many drains find that, and so many more polls each.
     fn drains(control: &mut Control, from: Duration, count: u32, load: Load) -> (Duration, Vec<Thinning>) {
         let found = (1..=count).map(|nth| {
             let at = from + DRAIN * nth;
-            control.after(Load { at, ..load })
+            let drained = at.as_millis() as u64 / 10;
+            control.after(Load {
+                at,
+                polls: load.polls * drained,
+                thinned_polls: load.thinned_polls * drained,
+                ..load
+            })
         });
         let thinnings = found.collect();
         (from + DRAIN * count, thinnings)
@@ -161,6 +186,8 @@ mod tests {
             lost: 1000,
             events: 4000,
             spawns: 1000,
+            polls: 1000,
+            thinned_polls: 1000,
             fill: 1.0,
             ..Load::default()
         }
@@ -209,6 +236,17 @@ mod tests {
         let old = Load { spawns: 3, ..storm() };
         let (_, found) = drains(&mut Control::default(), Duration::ZERO, 100, old);
         assert_eq!(found[99], thinning(true, 0));
+    }
+
+    /// What thinning leaves of the polls is old tasks'.
+    #[test]
+    fn no_more_new_tasks_are_left_out_than_help() {
+        let mixed = Load {
+            thinned_polls: 100,
+            ..storm()
+        };
+        let (_, found) = drains(&mut Control::default(), Duration::ZERO, 100, mixed);
+        assert_eq!(found[99], thinning(true, 1));
     }
 
     #[test]

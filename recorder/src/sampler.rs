@@ -429,7 +429,10 @@ impl State {
         let fill = ring_fill.max(self.held() as f64 / MOST_HELD as f64);
         let running = self.live.values().filter(|live| live.gone_ticks.is_none());
         let pids = running.map(|live| live.pid);
-        let thinning = self.overload.drained(self.started.elapsed(), fill, lost, pids);
+        let counts = self.aggregator.counts();
+        let thinning = self
+            .overload
+            .drained(self.started.elapsed(), fill, lost, counts, pids);
         // The word is read with every event: written to, it must come anew into each CPU's cache.
         if thinning != self.region.thinning() {
             self.region.set_thinning(thinning);

@@ -31,7 +31,7 @@ pub(super) fn quality(quality: &Quality) -> String {
     }
     if quality.stacks_left_out > 0 {
         let waits = units::counted(quality.stacks_left_out, "wait");
-        gaps.push(format!("stacks of {waits} under 10 µs not taken"));
+        gaps.push(format!("stacks of {waits} likely under 10 µs not taken"));
     }
     if quality.frames_unsymbolised > 0 {
         let share = units::percent(quality.frames_unsymbolised, quality.frames_total);
@@ -47,7 +47,7 @@ pub(super) fn quality(quality: &Quality) -> String {
         String::new()
     } else {
         let share = units::percent(quality.overhead_ns, quality.program_cpu_ns);
-        format!(", its cost {share} of the program's CPU time (estimated)")
+        format!(", recording cost about {share} of the program's CPU time")
     };
     let clock = if quality.clock.is_empty() {
         String::new()

@@ -106,6 +106,8 @@ impl Aggregator {
             };
             self.delays.add(victim, &self.threads[ring].past);
         }
+        tally.counts.polls += 1;
+        tally.counts.thinned_polls += u64::from(task.weight != Weight::default());
         task.poll_start(tally, at_ns, ring);
         self.threads[ring].start_poll(Polling {
             subject: key.1,

@@ -35,6 +35,11 @@ fn events(steps: &[Step]) -> (Vec<(u64, Timed)>, u64) {
             Some(true) => {
                 write(now_ns, Kind::PollStart, TABLE, task + 1);
                 write(now_ns, Kind::Await, 1, 1 + u64::from(what % 3));
+                // Its subject is how many.
+                events.push((task, (ring, now_ns, event(Kind::Work, u64::from(what), 0, 0))));
+                let mut write = |at_ns, kind, aux, value| {
+                    events.push((task, (ring, at_ns, event(kind, address, aux, value))));
+                };
                 now_ns += u64::from(for_ns);
                 let outcome = match what % 16 {
                     0 => Outcome::Ready,
@@ -64,6 +69,8 @@ struct Sums {
     histogram: BTreeMap<u64, u64>,
     /// By stack.
     open_waits: BTreeMap<u32, u64>,
+    /// Units, and pieces.
+    work: [u64; 2],
     squares: u128,
 }
 
@@ -102,6 +109,9 @@ impl Sums {
                 numbers,
                 times,
             );
+        }
+        for work in &profile.work {
+            add(&mut self.work, [work.units, work.pieces.episodes], times);
         }
         for wait in &profile.open_waits {
             *self.open_waits.entry(wait.stack.number).or_default() += wait.tasks * times;
