@@ -21,23 +21,23 @@ pub(crate) struct Pauses {
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct Pause {
-    id: u64,
+    task: u64,
     since_ticks: u64,
 }
 
 impl Thread {
-    /// The task of this number, which no other ever has, is polled: whether it was suspended shortly before, and the
-    /// stacks of such waits are to be left out.
-    #[inline]
-    pub(crate) fn pauses_shortly(&self, thinning: u64, id: u64) -> bool {
-        Thinning::decode(thinning).skip_short_stacks && self.pauses.was_short(id, self.clock_ticks())
+    /// The task is polled: whether it was suspended shortly before, and the stacks of such waits are to be left out.
+    pub(crate) fn pauses_shortly(&self, thinning: u64, task: u64) -> bool {
+        Thinning::decode(thinning).skip_short_stacks && self.pauses.was_short(task, self.clock_ticks())
     }
 
-    /// The task was suspended.
-    #[inline]
-    pub(crate) fn begin_pause(&mut self, thinning: u64, id: u64) {
-        if Thinning::decode(thinning).skip_short_stacks {
-            self.pauses.begin(id, self.clock_ticks());
+    /// The task's poll has ended: it was suspended, or is done, and its memory may be another's soon.
+    #[cold]
+    pub(crate) fn note_pause(&mut self, task: u64, is_suspended: bool) {
+        if is_suspended {
+            self.pauses.begin(task, self.clock_ticks());
+        } else {
+            self.pauses.forget(task);
         }
     }
 
@@ -58,25 +58,26 @@ impl Thread {
 }
 
 impl Pauses {
-    #[inline]
-    fn begin(&mut self, id: u64, now_ticks: u64) {
-        self.last[place_of(id)] = Pause {
-            id,
+    fn begin(&mut self, task: u64, now_ticks: u64) {
+        self.last[place_of(task)] = Pause {
+            task,
             since_ticks: now_ticks,
         };
     }
 
+    fn forget(&mut self, task: u64) {
+        self.last[place_of(task)].task = 0;
+    }
+
     /// False if another has taken its place since.
-    #[inline]
-    fn was_short(&self, id: u64, now_ticks: u64) -> bool {
-        let pause = self.last[place_of(id)];
-        pause.id == id && now_ticks.saturating_sub(pause.since_ticks) < self.short_ticks
+    fn was_short(&self, task: u64, now_ticks: u64) -> bool {
+        let pause = self.last[place_of(task)];
+        pause.task == task && now_ticks.saturating_sub(pause.since_ticks) < self.short_ticks
     }
 }
 
-#[inline]
-fn place_of(id: u64) -> usize {
-    (id.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - PLACES.trailing_zeros())) as usize
+fn place_of(task: u64) -> usize {
+    (task.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - PLACES.trailing_zeros())) as usize
 }
 
 #[cfg(test)]
@@ -93,6 +94,9 @@ mod tests {
         assert!(pauses.was_short(7, 119));
         assert!(!pauses.was_short(7, 120));
         assert!(pauses.was_short(7, 90), "clocks of two processors differ");
+        pauses.forget(7);
+        assert!(!pauses.was_short(7, 110));
+        pauses.begin(7, 100);
         let other = (8..).find(|&other| place_of(other) == place_of(7));
         pauses.begin(other.unwrap(), 200);
         assert!(!pauses.was_short(7, 210));

@@ -113,14 +113,17 @@ unsafe extern "C-unwind" fn poll_tap(task: u64, sp: u64, bp: u64) {
         // SAFETY: the call that tokio meant to make.
         return unsafe { (table.poll)(task) };
     };
-    let thinning = thread.thinning();
-    if is_marked(thinning, task) {
-        // SAFETY: as above.
-        return unsafe {
-            leave_out(task, table);
-            poll_unrecorded(task, table.poll, sp);
-        };
-    }
+    let is_short = match thread.thinning() {
+        0 => false,
+        thinning if is_marked(thinning, task) => {
+            // SAFETY: as above.
+            return unsafe {
+                leave_out(task, table);
+                poll_unrecorded(task, table.poll, sp);
+            };
+        }
+        thinning => thread.pauses_shortly(thinning, task),
+    };
     if !table.seen.load(Ordering::Relaxed) && !table.seen.swap(true, Ordering::Relaxed) {
         let stack = thread.stack(Entry { sp, bp });
         thread.write(Kind::TableSeen, 0, table.index, stack);
@@ -129,7 +132,7 @@ unsafe extern "C-unwind" fn poll_tap(task: u64, sp: u64, bp: u64) {
     let id = unsafe { *((task + table.id_offset) as *const u64) };
     thread.write(Kind::PollStart, task, table.index, id);
     let mut polled = Polled::new(task, sp);
-    polled.is_short = thread.pauses_shortly(thinning, id);
+    polled.is_short = is_short;
     let outer = thread.begin_poll(polled);
     let (panics, registrations) = (thread.panics, thread.registrations);
     // SAFETY: as above.
@@ -161,9 +164,11 @@ unsafe extern "C-unwind" fn poll_tap(task: u64, sp: u64, bp: u64) {
     };
     if outcome == Outcome::Pending {
         thread.write(Kind::PollPending, task, 0, 0);
-        thread.begin_pause(thinning, id);
     } else {
         thread.write(Kind::PollEnd, task, outcome as u16, 0);
+    }
+    if thread.thinning() != 0 {
+        thread.note_pause(task, outcome == Outcome::Pending);
     }
     if outcome == Outcome::Pending && after & state::REFS == state::REF_ONE {
         // Nobody else held the suspended task: our letting go has freed it.

@@ -124,13 +124,9 @@ unsafe fn note_and_wake(table: &WakerTable, original: WakerFn, data: u64, entry:
     };
     note_end(&mut thread.polled);
     // SAFETY: as for `is_notified_or_complete`.
-    if kind == Kind::Wake && unsafe { is_left_out(thread, bare) } {
+    if thread.thinning() != 0 && unsafe { skips_wake(thread, kind, bare) } {
         // SAFETY: as above.
         return unsafe { original(bare) };
-    }
-    if thread.polled.is_left_out() {
-        // Else what hosts that task would count as the waker.
-        thread.write(Kind::Passed, bare, 0, 0);
     }
     let stack = thread.stack(entry);
     thread.write(kind, bare, wake_aux(tag, thread.relays), stack);
@@ -140,6 +136,23 @@ unsafe fn note_and_wake(table: &WakerTable, original: WakerFn, data: u64, entry:
     if let Some(thread) = recorder::current() {
         thread.waking = false;
     }
+}
+
+/// Whether nothing is to be written of the wake-up: its task is left out. If the one that wakes is, that is told first.
+///
+/// # Safety
+/// For a wake-up of a task, `bare` is the address of its header.
+#[cold]
+unsafe fn skips_wake(thread: &mut Thread, kind: Kind, bare: u64) -> bool {
+    // SAFETY: the caller's promise.
+    if kind == Kind::Wake && unsafe { is_left_out(thread, bare) } {
+        return true;
+    }
+    if thread.polled.is_left_out() {
+        // Else what hosts that task would count as the waker.
+        thread.write(Kind::Passed, bare, 0, 0);
+    }
+    false
 }
 
 /// A branch is woken: what that wakes in its turn, within this call, is woken through it.
