@@ -203,7 +203,7 @@ fn obstacle(tap: &Tap) -> Option<String> {
     match tap {
         Tap::Tokio { .. } | Tap::Asyncio { .. } | Tap::Library => None,
         Tap::NoRuntime | Tap::Python { .. } => Some("no tokio was found in this program".into()),
-        Tap::Refused { reason } => Some(reason.clone()),
+        Tap::Refused { reason } | Tap::Partial { lacks: reason } => Some(reason.clone()),
     }
 }
 

@@ -27,6 +27,7 @@ mod programs;
 mod python;
 mod python_cython;
 mod python_faults;
+mod python_groups;
 mod python_links;
 mod recordings;
 mod rules;

@@ -1,10 +1,11 @@
 //! asyncio in every CPython that is at hand: exact counts, waits as long as the program says, and nothing to be noticed.
 
+use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 
 use asyncprof_core::profile::{Row, State};
 
-use crate::support::pythons::{Python, assert_whole, functions, pythons, recorded, script, sum};
+use crate::support::pythons::{Python, assert_whole, functions, pythons, recorded, script, sum, waits};
 use crate::support::recording::{Folder, Recording};
 use crate::support::run::{report, text};
 use crate::support::truth;
@@ -42,7 +43,7 @@ fn counts_are_exact() {
     }
 }
 
-/// Where each wait is, and how long, compared with what the program has measured.
+/// Where each wait is, for what and how long, compared with what the program has measured.
 #[test]
 fn waits_are_as_long_as_they_were() {
     for python in pythons() {
@@ -61,6 +62,11 @@ fn waits_are_as_long_as_they_were() {
             let (_, scheduled_ns) = sum(&profile, |row| row.state == State::Scheduled && at_site(row));
             let place = format!("{} in {}", truth.site, python.version);
             assert_eq!(episodes, truth.episodes, "{place}");
+            let kinds: BTreeSet<&str> = waits(&profile, site)
+                .keys()
+                .map(|(kind, _)| kind.name())
+                .collect();
+            assert_eq!(kinds, BTreeSet::from([truth.kind.as_str()]), "{place}");
             // What the steps before and after the wait took is in the truth, too.
             let (found, told) = ((waiting_ns + scheduled_ns) as f64, truth.total_ns as f64);
             let steps = 1e6 * truth.episodes as f64;

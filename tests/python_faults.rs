@@ -8,7 +8,7 @@ use asyncprof_core::profile::State;
 
 use crate::support::pythons::{Python, functions, pythons, script, sum};
 use crate::support::recording::{Folder, Recording, asyncprof};
-use crate::support::run::{Ran, report, run, text, waits_in};
+use crate::support::run::{Ran, recorded_programs, report, run, text, waits_in};
 
 /// The folder that the interpreter was installed to.
 fn home(python: &Python) -> &Path {
@@ -21,10 +21,13 @@ fn home(python: &Python) -> &Path {
 
 /// `fixtures/python/embed.c` with this interpreter in it.
 fn embedded(python: &Python, folder: &Folder, options: &[&str]) -> PathBuf {
+    built(python, folder, &["--cflags", "--ldflags", "--embed"], options)
+}
+
+/// `fixtures/python/embed.c` with the flags that the interpreter says for these.
+fn built(python: &Python, folder: &Folder, needs: &[&str], options: &[&str]) -> PathBuf {
     let config = python.program.with_file_name("python3-config");
-    let flags = Command::new(config)
-        .args(["--cflags", "--ldflags", "--embed"])
-        .output();
+    let flags = Command::new(config).args(needs).output();
     let flags = String::from_utf8(flags.expect("it comes with the interpreter").stdout).unwrap();
     let program = folder.path().join("embed");
     let ran = run(Command::new("cc")
@@ -122,6 +125,80 @@ fn interpreters_that_are_not_known() {
         let ran = recorded(&folder, python, &[text(&program), "1", &script("loops.py")]);
         assert_eq!((ran.code, ran.stdout.as_str()), (0, "done\n"), "{}", ran.stderr);
         assert!(ran.stderr.contains(says), "{}", ran.stderr);
+    }
+}
+
+/// Where an interpreter's functions keep their variables is needed for links between waits only.
+#[test]
+fn an_interpreter_whose_variables_are_not_understood() {
+    for python in pythons() {
+        let folder = Folder::new();
+        let program = embedded(python, &folder, &["-DHIDDEN=\"PyCell_Type\"", "-rdynamic", "-O2"]);
+        let ran = recorded(&folder, python, &[text(&program), "1", &script("loops.py")]);
+        let version = &python.version;
+        assert_eq!((ran.code, ran.stdout.as_str()), (0, "done\n"), "{}", ran.stderr);
+        let report = report(&folder);
+        assert_eq!(waits_in(&report, "loops.nap").0, 100, "{version}");
+        let says = format!(
+            "was seen in part: asyncprof does not understand the variables of its CPython {version}, so waits are not \
+             linked"
+        );
+        let notes = report["quality"]["notes"].to_string();
+        assert!(
+            ran.stderr.contains(&says) && notes.contains(&says),
+            "{}",
+            ran.stderr
+        );
+    }
+}
+
+/// Loaded after the program has started, an interpreter is not looked for.
+#[test]
+fn an_interpreter_that_is_loaded_later() {
+    for python in pythons() {
+        let library = home(python).join(format!("lib/libpython3.{}.so.1.0", python.minor));
+        if !library.exists() {
+            eprintln!("skipped: Python {} has no shared library", python.version);
+            continue;
+        }
+        let folder = Folder::new();
+        let library = format!("-DLIBRARY=\"{}\"", text(&library));
+        let program = built(python, &folder, &["--cflags"], &[&library, "-ldl"]);
+        let ran = recorded(&folder, python, &[text(&program), "1", &script("loops.py")]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (0, "done\n"), "{}", ran.stderr);
+        let says = "neither tokio nor asyncio was found in ";
+        let report = report(&folder);
+        let notes = report["quality"]["notes"].to_string();
+        assert!(
+            ran.stderr.contains(says) && notes.contains(says),
+            "{}",
+            ran.stderr
+        );
+        assert_eq!(recorded_programs(&report), [""; 0], "{}", python.version);
+        assert_eq!(waits_in(&report, "loops.nap").0, 0, "{}", python.version);
+    }
+}
+
+/// From 3.14 on asyncio's C module is not told of tasks that are not its own.
+#[test]
+fn tasks_that_python_code_drives() {
+    for python in pythons().iter().filter(|python| python.minor < 14) {
+        for (way, is_missing, seen) in [("none", false, 3), ("factory", true, 0), ("replaced", true, 0)] {
+            let folder = Folder::new();
+            let ran = recorded(
+                &folder,
+                python,
+                &[text(&python.program), &script("unseen.py"), way],
+            );
+            let place = format!("{way} in {}: {}", python.version, ran.stderr);
+            assert_eq!((ran.code, ran.stdout.as_str()), (0, "done\n"), "{place}");
+            let report = report(&folder);
+            assert_eq!(waits_in(&report, "unseen.nap").0, seen, "{place}");
+            let says = "was seen in part: it has tasks that Python code drives";
+            let times = report["quality"]["notes"].to_string().matches(says).count();
+            assert_eq!(times, usize::from(is_missing), "{place}");
+            assert_eq!(ran.stderr.contains(says), is_missing, "{place}");
+        }
     }
 }
 

@@ -1,83 +1,62 @@
 //! asyncio's tasks and what they wait for: each wait is linked to the child whose end has ended it, and to the work
 //! that was given to a thread.
 
-use std::collections::BTreeMap;
-
-use asyncprof_core::profile::{Profile, Row, State, TaskKind, Waker};
-use asyncprof_core::view::{Analysis, CallTree, NodeId, Rules, TreeOptions};
+use asyncprof_core::profile::{Profile, Row, State, TaskKind};
+use asyncprof_core::view::{Analysis, CallTree, Kind, NodeId, Rules, TreeOptions};
 
 use crate::support::observed::tasks_named;
-use crate::support::pythons::{Python, pythons, script};
-use crate::support::recording::Recording;
-use crate::support::run::text;
+use crate::support::pythons::{self, Python, expected, functions, python_with_packages, pythons, waits};
 
-fn recorded(python: &Python, program: &str) -> Profile {
-    let recording = Recording::new(&["-q"], text(&python.program), &[&script(program)]);
+fn recorded(python: &Python, program: &str, args: &[&str]) -> Profile {
+    let recording = pythons::recorded(python, program, args);
     assert_eq!(recording.output.stdout, b"done\n", "{}", recording.stderr());
     let profile = recording.profile();
     assert_eq!(profile.quality.events_lost, 0, "{}", python.version);
     profile
 }
 
-fn has_function(profile: &Profile, row: &Row, name: &str) -> bool {
-    let frames = profile.stack(row.stack).iter();
-    let mut functions = frames.flat_map(|frame| &profile.frame(*frame).functions);
-    functions.any(|function| profile.string(function.name) == name)
-}
-
-/// How many waits in this function were ended by tasks of each name.
-fn enders(profile: &Profile, function: &str) -> BTreeMap<String, u64> {
-    let mut enders = BTreeMap::new();
-    for row in &profile.rows {
-        if row.state == State::Waiting && has_function(profile, row, function) {
-            let name = match profile.wakers[row.waker.index()] {
-                Waker::Task { group, .. } => profile.string(profile.group(group).name),
-                Waker::Thread { .. } => "(no task)",
-                Waker::Unknown => "(unknown)",
-            };
-            *enders.entry(name.to_owned()).or_default() += row.stats.episodes;
+fn assert_linked(profile: &Profile, python: &Python) {
+    for shape in [
+        "gathers",
+        "gathers_gathered",
+        "waits",
+        "waits_for_first",
+        "waits_for",
+        "shields",
+        "shields_for",
+        "joins",
+        "joins_own",
+        "first_completed",
+        "groups",
+    ] {
+        if shape == "groups" && python.minor < 11 {
+            continue;
         }
+        // From 3.12 on `wait_for` makes no task of its own.
+        let wait = match shape {
+            "waits_for" if python.minor >= 12 => (Kind::Timer, "(no task)", 3),
+            _ => (Kind::Join, "links.slow", 3),
+        };
+        let found = waits(profile, &format!("links.{shape}"));
+        assert_eq!(found, expected(&[wait]), "{shape} in {}", python.version);
     }
-    enders
+    let of_main = waits(profile, "links.main");
+    let is_join = |(kind, ender): &(Kind, String)| *kind == Kind::Join && ender != "(no task)";
+    assert!(of_main.keys().all(is_join), "{}: {of_main:?}", python.version);
 }
 
 #[test]
 fn waits_are_linked_to_the_child_that_ended_them() {
     for python in pythons() {
-        let profile = recorded(python, "links.py");
-        for shape in [
-            "gathers",
-            "gathers_gathered",
-            "waits",
-            "waits_for_first",
-            "waits_for",
-            "shields",
-            "shields_for",
-            "joins",
-            "first_completed",
-            "groups",
-        ] {
-            if shape == "groups" && python.minor < 11 {
-                continue;
-            }
-            // From 3.12 on `wait_for` makes no task of its own.
-            let ender = match shape {
-                "waits_for" if python.minor >= 12 => "(no task)",
-                _ => "links.slow",
-            };
-            assert_eq!(
-                enders(&profile, &format!("links.{shape}")),
-                BTreeMap::from([(ender.to_owned(), 3)]),
-                "{shape} in {}",
-                python.version
-            );
-        }
-        let of_main = enders(&profile, "links.main");
-        assert!(
-            !of_main.contains_key("(no task)"),
-            "{}: {of_main:?}",
-            python.version
-        );
+        assert_linked(&recorded(python, "links.py", &[]), python);
+    }
+}
+
+#[test]
+fn waits_are_linked_on_uvloop() {
+    match python_with_packages() {
+        Ok(python) => assert_linked(&recorded(&python, "links.py", &["uvloop"]), &python),
+        Err(why) => eprintln!("skipped: {why}"),
     }
 }
 
@@ -86,7 +65,7 @@ fn spent(profile: &Profile, group: &str, states: &[State], function: Option<&str
     let is_meant = |row: &&Row| {
         profile.string(profile.group(row.group).name) == group
             && states.contains(&row.state)
-            && function.is_none_or(|name| has_function(profile, row, name))
+            && function.is_none_or(|name| functions(profile, row).contains(&name))
     };
     let rows = profile.rows.iter().filter(is_meant);
     rows.map(|row| row.stats.total_ns).sum()
@@ -107,16 +86,16 @@ fn continued(profile: &Profile, function: &str) -> Vec<String> {
     below
 }
 
-/// In each of three rounds four pieces queue up for two threads, two are followed by one that is cancelled in the queue, and
-/// two go alone; at last one fails.
+/// In each of three rounds four pieces queue up for two threads, two are followed by one that is cancelled in the queue,
+/// and three go alone, one of them after its task was cancelled; at last one fails.
 #[test]
 fn work_in_threads_is_a_task_of_its_own() {
     const LENGTH_NS: u64 = 50_000_000;
     for python in pythons() {
-        let profile = recorded(python, "workers.py");
+        let profile = recorded(python, "workers.py", &[]);
         let version = &python.version;
         for (name, pieces, ends) in [
-            ("workers.sleeps", 21, (18, 3, 0)),
+            ("workers.sleeps", 24, (21, 3, 0)),
             ("workers.spins", 3, (3, 0, 0)),
             ("time.sleep", 3, (3, 0, 0)),
             ("workers.fails", 1, (0, 0, 1)),
@@ -142,21 +121,19 @@ fn work_in_threads_is_a_task_of_its_own() {
             );
         }
 
-        let of = |pieces: &[(&str, u64)]| {
-            let pieces = pieces.iter().map(|&(name, number)| (name.to_owned(), number));
-            pieces.collect::<BTreeMap<_, _>>()
-        };
-        for (function, ended_by) in [
+        for (function, found) in [
             // Those that are cancelled, are by the task that does so.
             (
                 "asks",
-                of(&[("workers.sleeps", 18), ("workers.main", 3), ("workers.fails", 1)]),
+                &[("workers.sleeps", 18), ("workers.main", 6), ("workers.fails", 1)][..],
             ),
-            ("moves", of(&[("workers.spins", 3)])),
-            ("builtin", of(&[("time.sleep", 3)])),
+            ("moves", &[("workers.spins", 3)]),
+            ("builtin", &[("time.sleep", 3)]),
         ] {
-            let found = enders(&profile, &format!("workers.{function}"));
-            assert_eq!(found, ended_by, "{function} in {version}");
+            let ended_by = |&(ender, number)| (Kind::Blocking, ender, number);
+            let found: Vec<_> = found.iter().map(ended_by).collect();
+            let in_function = waits(&profile, &format!("workers.{function}"));
+            assert_eq!(in_function, expected(&found), "{function} in {version}");
         }
         let below = continued(&profile, "workers.asks");
         for name in ["[blocking task] workers.sleeps", "[blocked]", "[scheduled]"] {

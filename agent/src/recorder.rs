@@ -217,6 +217,14 @@ pub(crate) fn is_joined() -> bool {
     RECORDER.get().is_some_and(joined)
 }
 
+/// The region of a process that [has joined](is_joined).
+pub(crate) fn joined_region() -> Option<&'static Region> {
+    RECORDER
+        .get()
+        .filter(|_| is_joined())
+        .map(|recorder| &*recorder.region)
+}
+
 /// From now on this process's events are written, if it had not joined: `claim` takes its slot in the table and tells
 /// of it. In a forked child that is a new one.
 pub(crate) fn join(claim: impl FnOnce(&Region) -> Option<usize>) {

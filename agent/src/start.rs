@@ -125,6 +125,21 @@ pub(crate) fn join_late(tap: Tap) {
     answer(is_asked);
 }
 
+/// Tells of something that is not seen of this process, if it has joined; whether it has.
+pub(crate) fn tell_lack(lacks: &str) -> bool {
+    let told = recorder::joined_region().map(|region| tell(region, Tap::Partial { lacks: lacks.into() }));
+    told.is_some()
+}
+
+/// Tells of this process what makes for no events.
+fn tell(region: &Region, tap: Tap) -> Option<()> {
+    let pid = pid_as_the_recorder_sees_it();
+    let process = region.claim_process(pid)?;
+    let info = info(pid, region.now(), tap, &modules::mapped(), 0..0);
+    region.publish_process(process, info);
+    Some(())
+}
+
 fn can_be_asked(region: &Region, pid: u32) -> bool {
     // In another PID namespace the recorder knows our threads by other numbers.
     region.prompt_ticks() != 0 && pid == std::process::id()
@@ -183,17 +198,12 @@ mod preload {
             let region = Arc::new(region()?);
             match lacks_room() {
                 None => try_join(region, |found| found),
-                Some(reason) => stay_out(&region, Tap::Refused { reason }),
+                Some(reason) => {
+                    let tap = Tap::Refused { reason };
+                    tell(&region, tap.clone()).map(|()| tap)
+                }
             }
         });
-    }
-
-    fn stay_out(region: &Region, tap: Tap) -> Option<Tap> {
-        let pid = pid_as_the_recorder_sees_it();
-        let process = region.claim_process(pid)?;
-        let info = info(pid, region.now(), tap.clone(), &modules::mapped(), 0..0);
-        region.publish_process(process, info);
-        Some(tap)
     }
 
     /// What must be left of a process's address space: what we map would else be missed by the program.

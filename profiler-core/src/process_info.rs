@@ -39,6 +39,8 @@ pub enum Tap {
     Python { python: String },
     /// There may be a runtime, but we stayed out; why and what to do about it.
     Refused { reason: String },
+    /// Of a process that is tapped, and has said so, something is not seen; what.
+    Partial { lacks: String },
 }
 
 impl Tap {

@@ -138,7 +138,7 @@ impl<'a> Assembler<'a> {
                 Tap::Asyncio { python, .. } => (format!("asyncio (CPython {python})"), 0, 0),
                 Tap::Library => (String::new(), 0, 0),
                 // The others have no tasks; a shell script starts hundreds of them.
-                Tap::NoRuntime | Tap::Python { .. } | Tap::Refused { .. } => continue,
+                Tap::NoRuntime | Tap::Python { .. } | Tap::Refused { .. } | Tap::Partial { .. } => continue,
             };
             self.process_ids
                 .insert(number as u32, ProcessId(self.profile.processes.len() as u32));

@@ -314,7 +314,7 @@ mod tests {
             let mut before = Thinning::default();
             for (ms, lost, spawns, fill, cost) in loads {
                 at += Duration::from_millis(ms);
-                let now = control.after(Load { at, lost, events: 100, spawns, fill, cost });
+                let now = control.after(Load { at, lost, events: 100, spawns, fill, cost, ..Load::default() });
                 prop_assert!(now.skip_short_stacks || now.level == 0);
                 let steps = |thinning: Thinning| u32::from(thinning.skip_short_stacks) + thinning.level;
                 prop_assert!(steps(now).abs_diff(steps(before)) <= 1);

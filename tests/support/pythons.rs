@@ -1,13 +1,16 @@
 //! The interpreters to test with: those that pyenv has.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::OnceLock;
 
-use asyncprof_core::profile::{Profile, Row};
+use asyncprof_core::profile::{Profile, Row, Waker};
+use asyncprof_core::view::{Activity, Analysis, Kind, Rules};
 
-use super::fixtures::workspace_root;
+use super::fixtures::{python_environment, workspace_root};
 use super::recording::Recording;
 use super::run::text;
 
@@ -60,6 +63,22 @@ fn python(folder: &Path) -> Option<Python> {
     })
 }
 
+/// The one that has the packages of `fixtures/python/requirements.txt`. The error says why there is none.
+pub fn python_with_packages() -> Result<Python, String> {
+    let program = python_environment()?;
+    let asked = Command::new(&program)
+        .args(["-c", "import platform; print(platform.python_version(), end='')"])
+        .output();
+    let version = asked.map_err(|error| error.to_string())?.stdout;
+    let version = String::from_utf8(version).map_err(|error| error.to_string())?;
+    let minor = version.split('.').nth(1).and_then(|minor| minor.parse().ok());
+    Ok(Python {
+        minor: minor.ok_or_else(|| format!("{} is of version {version:?}", program.display()))?,
+        version,
+        program,
+    })
+}
+
 /// A program of `fixtures/python`.
 pub fn script(name: &str) -> String {
     let path = workspace_root().join("fixtures/python").join(name);
@@ -101,4 +120,31 @@ pub fn functions<'a>(profile: &'a Profile, row: &Row) -> Vec<&'a str> {
     let frames = profile.stack(row.stack).iter();
     let functions = frames.flat_map(|frame| &profile.frame(*frame).functions);
     functions.map(|function| profile.string(function.name)).collect()
+}
+
+/// How many waits there are in this function, of each kind and ended by tasks of each name.
+pub fn waits(profile: &Profile, function: &str) -> BTreeMap<(Kind, String), u64> {
+    let mut waits = BTreeMap::new();
+    for (row, activity) in Analysis::new(profile, &Rules::default()).rows(false) {
+        let Activity::Waiting(kind) = activity else {
+            continue;
+        };
+        if functions(profile, row).contains(&function) {
+            let ender = match profile.wakers[row.waker.index()] {
+                Waker::Task { group, .. } => profile.string(profile.group(group).name),
+                Waker::Thread { .. } => "(no task)",
+                Waker::Unknown => "(unknown)",
+            };
+            *waits.entry((kind, ender.to_owned())).or_default() += row.stats.episodes;
+        }
+    }
+    waits
+}
+
+/// As of [`waits`].
+pub fn expected(waits: &[(Kind, &str, u64)]) -> BTreeMap<(Kind, String), u64> {
+    let waits = waits
+        .iter()
+        .map(|&(kind, ender, number)| ((kind, ender.to_owned()), number));
+    waits.collect()
 }

@@ -14,7 +14,7 @@ use super::memory::{
 use super::pages;
 use super::probe::{Probe, attribute, on_own_thread};
 use super::tap::{self, Originals, Tap};
-use super::{anyio, taps, workers};
+use super::{anyio, taps, unseen, workers};
 use crate::start;
 
 /// Asks to be told of imports. The interpreter is not initialised yet: it allows this call, and keeps it to itself.
@@ -198,7 +198,10 @@ unsafe fn attach(interpreter: &'static Interpreter, module: Object) {
         Ok(slots) => {
             join();
             // SAFETY: the lock is held, and each is the place of a function that ours stands in for.
-            unsafe { slots.patch() };
+            unsafe {
+                slots.patch();
+                unseen::attach(interpreter, module);
+            }
         }
         Err(what) => start::join_late(Told::Refused {
             reason: format!(

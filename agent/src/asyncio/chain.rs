@@ -43,7 +43,7 @@ impl Tap {
             }
             if awaited != 0 {
                 // SAFETY: a live object.
-                add(unsafe { names.of_type(&naming, type_of(awaited)) });
+                add(unsafe { self.leaf(names, &naming, awaited) });
             }
             if len > MAX_FRAMES {
                 frames.rotate_left(len % MAX_FRAMES);
@@ -52,6 +52,22 @@ impl Tap {
             frames[..kept].reverse();
             kept
         })
+    }
+
+    /// The frame for the future that a task is suspended at: its type, but any kind of task is a task.
+    unsafe fn leaf(&self, names: &mut Cache, naming: &Naming<'_>, awaited: Object) -> u64 {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let of = type_of(awaited);
+            if of == self.future_type {
+                if self.is_of_pool(awaited) {
+                    return names.of_pool(naming);
+                }
+            } else if (self.api.PyType_IsSubtype)(of, self.task_type) != 0 {
+                return names.of_type(naming, self.task_type);
+            }
+            names.of_type(naming, of)
+        }
     }
 
     /// Adds the frame of this awaitable, if it has one, and returns what it awaits; 0 at the leaf.

@@ -17,6 +17,7 @@ mod pages;
 mod probe;
 mod tap;
 mod taps;
+mod unseen;
 mod workers;
 
 pub(crate) use attach::await_import;

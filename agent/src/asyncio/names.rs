@@ -93,6 +93,11 @@ impl Cache {
         })
     }
 
+    /// The frame of a future that stands for a pool's.
+    pub(super) fn of_pool(&mut self, naming: &Naming<'_>) -> u64 {
+        self.get(0, TYPE, 0, || naming.only("concurrent.futures.Future"))
+    }
+
     /// A frame named for a builtin function of a module.
     ///
     /// # Safety

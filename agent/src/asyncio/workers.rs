@@ -20,6 +20,9 @@ use crate::recorder::{self, Polled, Thread, Work};
 
 /// The function of a pool's threads.
 const LOOP: &str = "_worker";
+/// The callback that passes a future's cancellation on to the pool's.
+const PASSES_ON: &str = "_call_check_cancel";
+const PASSES_ON_FILE: &str = "asyncio/futures.py";
 
 /// The types of items and of their futures; 0 as long as none was seen. We hold both.
 static ITEM_TYPE: AtomicU64 = AtomicU64::new(0);
@@ -31,7 +34,7 @@ pub(super) fn future_type() -> Object {
 }
 
 /// Any builtin function: whatever its arguments, they are passed on in registers.
-type Builtin = unsafe extern "C-unwind" fn(u64, u64, u64, u64, u64, u64) -> Object;
+pub(super) type Builtin = unsafe extern "C-unwind" fn(u64, u64, u64, u64, u64, u64) -> Object;
 
 static PUT: AtomicU64 = AtomicU64::new(0);
 static GET: AtomicU64 = AtomicU64::new(0);
@@ -114,8 +117,10 @@ unsafe extern "C-unwind" fn get_nowait(a: u64, b: u64, c: u64, d: u64, e: u64, f
     unsafe { taken(|| original(&GET_NOWAIT)(a, b, c, d, e, f)) }
 }
 
-unsafe fn original(of: &AtomicU64) -> Builtin {
-    // SAFETY: stored before ours was put in its place.
+/// # Safety
+/// It holds such a function's address.
+pub(super) unsafe fn original(of: &AtomicU64) -> Builtin {
+    // SAFETY: the caller's promise; stored before ours was put in its place.
     unsafe { std::mem::transmute::<u64, Builtin>(of.load(Ordering::Relaxed)) }
 }
 
@@ -242,6 +247,29 @@ impl Tap {
                 (_, true) => Outcome::Panicked,
                 _ => Outcome::Ready,
             }
+        }
+    }
+
+    /// Whether a future stands for one of a pool: then `wrap_future` was the first to ask to be told of its end.
+    ///
+    /// # Safety
+    /// A live future of asyncio's own type, and the lock is held.
+    #[inline]
+    pub(super) unsafe fn is_of_pool(&self, future: Object) -> bool {
+        let Some(layout) = &self.layout.links else {
+            return false;
+        };
+        let (code_layout, text) = (&self.layout.stack.code, &self.layout.stack.text);
+        // SAFETY: the caller's promise; functions have code, which has its texts.
+        unsafe {
+            let callback = word(future + self.layout.task.callback);
+            if callback == 0 || type_of(callback) != self.api.PyFunction_Type {
+                return false;
+            }
+            let code = word(callback + layout.function_code);
+            self.is_text(word(code + code_layout.name), PASSES_ON)
+                && ascii(text, word(code + code_layout.file))
+                    .is_some_and(|file| file.ends_with(PASSES_ON_FILE))
         }
     }
 

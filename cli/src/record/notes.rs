@@ -1,6 +1,6 @@
-//! What the user should know of programs that ran unobserved: why, and what to do about it.
+//! What the user should know of programs that ran unobserved, or in part: why, and what to do about it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use asyncprof_core::process_info::Tap;
 use asyncprof_core::region::PROCESS_SLOTS;
@@ -24,34 +24,36 @@ pub(super) fn notes(recorded: &Recorded, processes_lost: u64, target: &Target) -
         let mut of_process = recorded.processes.iter().filter(|info| info.pid == pid);
         of_process.any(|info| info.tap == Tap::Library)
     };
-    let mut refused = BTreeMap::<(&str, &str, bool), Vec<u32>>::new();
+    let mut missing = BTreeMap::<(&str, &str, &str), BTreeSet<u32>>::new();
     let mut without = BTreeMap::<&str, u64>::new();
     for info in &recorded.processes {
-        match &info.tap {
-            Tap::Tokio { .. } | Tap::Asyncio { .. } | Tap::Library => {}
-            Tap::NoRuntime | Tap::Python { .. } => *without.entry(&info.executable).or_default() += 1,
-            Tap::Refused { reason } => refused
-                .entry((&info.executable, reason, tells(info.pid)))
-                .or_default()
-                .push(info.pid),
-        }
+        let (how, why) = match &info.tap {
+            Tap::Tokio { .. } | Tap::Asyncio { .. } | Tap::Library => continue,
+            Tap::NoRuntime | Tap::Python { .. } => {
+                *without.entry(&info.executable).or_default() += 1;
+                continue;
+            }
+            Tap::Refused { reason } if tells(info.pid) => {
+                ("was seen by what it told of itself alone", reason)
+            }
+            Tap::Refused { reason } => ("ran unobserved", reason),
+            Tap::Partial { lacks } => ("was seen in part", lacks),
+        };
+        let pids = missing.entry((&info.executable, how, why)).or_default();
+        pids.insert(info.pid);
     }
     let is_anything_tapped = recorded.processes.iter().any(|info| info.tap.is_tapped());
-    if refused.is_empty() && !is_anything_tapped {
+    if missing.is_empty() && !is_anything_tapped {
         return vec![no_tokio(&without)];
     }
-    let sentence = |((executable, reason, tells), pids): ((&str, &str, bool), Vec<u32>)| {
-        let which = match pids.as_slice() {
-            [pid] => format!("process {pid}"),
-            pids => format!("{} processes", pids.len()),
+    let sentence = |((executable, how, why), pids): ((&str, &str, &str), BTreeSet<u32>)| {
+        let which = match (pids.first(), pids.len()) {
+            (Some(pid), 1) => format!("process {pid}"),
+            (_, number) => format!("{number} processes"),
         };
-        let how = match tells {
-            true => "was seen by what it told of itself alone",
-            false => "ran unobserved",
-        };
-        format!("{executable} ({which}) {how}: {reason}")
+        format!("{executable} ({which}) {how}: {why}")
     };
-    let mut notes: Vec<String> = refused.into_iter().map(sentence).collect();
+    let mut notes: Vec<String> = missing.into_iter().map(sentence).collect();
     if processes_lost > 0 {
         notes.push(format!(
             "{processes_lost} processes ran unobserved: there is room for {PROCESS_SLOTS} at one time; record a \

@@ -92,6 +92,7 @@ const TABLE: &[(&str, Category)] = &[
     ("multiprocessing.", Runtime),
     // What is awaited at the end, of whatever kind.
     ("_asyncio.", Plumbing),
+    ("concurrent.futures.Future", Plumbing),
     // What frameworks put between a request and the function that answers it.
     ("asyncio.coroutines", Plumbing),
     ("contextlib.", Plumbing),

@@ -6,6 +6,12 @@ use super::kind::Kind::{Blocking, Channel, Io, Join, Lock, Notify, Timer, Yield}
 use super::kind_table::Row;
 
 pub(super) const PYTHON_AWAITS: &[Row] = &[
+    // Work in a thread or process of a pool, except where that is a library's way to do I/O.
+    ("concurrent.futures.Future", "asyncio.base_events", Io),
+    ("concurrent.futures.Future", "aiofiles.", Io),
+    ("concurrent.futures.Future", "aiohttp.", Io),
+    ("concurrent.futures.Future", "motor.", Io),
+    ("concurrent.futures.Future", "", Blocking),
     // A place in a pool.
     ("asyncio.queues", "asyncpg.pool", Lock),
     ("asyncio.queues", "sqlalchemy.", Lock),
@@ -15,6 +21,11 @@ pub(super) const PYTHON_AWAITS: &[Row] = &[
         Lock,
     ),
     ("anyio._backends._asyncio.CapacityLimiter", "", Lock),
+    (
+        "asyncio.locks.Event",
+        "anyio._backends._asyncio.CapacityLimiter",
+        Lock,
+    ),
     ("httpcore._async.connection_pool.AsyncPoolRequest", "", Lock),
     (
         "aiohttp.connector.BaseConnector._wait_for_available_connection",
@@ -48,6 +59,7 @@ pub(super) const PYTHON_AWAITS: &[Row] = &[
     ),
     ("asyncio.locks.Event", "uvicorn.protocols", Io),
     ("asyncio.locks.Event", "uvicorn.lifespan", Notify),
+    ("asyncio.locks.Event", "anyio.streams.memory", Channel),
     ("asyncio.base_events.BaseEventLoop.getaddrinfo", "", Io),
     ("asyncio.base_events", "", Io),
     ("asyncio.selector_events", "", Io),
@@ -92,6 +104,18 @@ pub(super) const PYTHON_AWAITS: &[Row] = &[
     ("asyncio.locks.Event", "", Notify),
     ("asyncio.locks.Condition", "", Notify),
     ("asyncio.locks.Barrier", "", Notify),
+    // Before 3.11 functions do not know their class.
+    ("asyncio.locks.wait", "anyio.streams.memory", Channel),
+    (
+        "asyncio.locks.wait",
+        "anyio._backends._asyncio.acquire_on_behalf_of",
+        Lock,
+    ),
+    ("asyncio.locks.wait", "anyio._backends._asyncio.receive", Io),
+    ("asyncio.locks.wait", "anyio._backends._asyncio.send", Io),
+    ("asyncio.locks.wait", "uvicorn.protocols", Io),
+    ("asyncio.locks.wait", "", Notify),
+    ("anyio._backends._asyncio.__aexit__", "", Join),
     ("asyncio.locks", "", Lock),
     ("asyncio.queues", "", Channel),
     ("anyio.streams.memory", "", Channel),

@@ -14,7 +14,8 @@ pub(in crate::asyncio) struct LinksLayout {
     pub(in crate::asyncio) locals: u64,
     /// Of code, half a word: how many there are.
     pub(in crate::asyncio) locals_of_code: u64,
-    /// Of functions: the tuple of cells, or nothing.
+    /// Of functions: their code; the tuple of cells, or nothing.
+    pub(in crate::asyncio) function_code: u64,
     pub(in crate::asyncio) closure: u64,
     /// Of cells: the value.
     pub(in crate::asyncio) in_cell: u64,
@@ -59,6 +60,8 @@ impl LinksLayout {
                 (4..len).find(|&at| codes.iter().all(|(words, known)| number(words, at) == *known))?;
 
             let function = probe.get(c"closed")?;
+            let code = attribute(api, function, c"__code__")?;
+            (api.Py_DecRef)(code);
             let cells = attribute(api, function, c"__closure__")?;
             (api.Py_DecRef)(cells);
             let cell: Object = (api.PyTuple_GetItem)(cells, 0);
@@ -73,6 +76,7 @@ impl LinksLayout {
             Some(LinksLayout {
                 locals,
                 locals_of_code: locals_of_code as u64 * 4,
+                function_code: place([(&words_of(function, WORDS), code)])?,
                 closure: place([(&words_of(function, WORDS), cells)])?,
                 in_cell: place([(&words_of(cell, WORDS), name)])?,
             })
