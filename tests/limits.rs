@@ -9,7 +9,7 @@ use libc::{SIGCONT, SIGINT, SIGSTOP};
 
 use crate::support::fixtures::fixture;
 use crate::support::invariants::{self, Quality};
-use crate::support::observed::tasks_named;
+use crate::support::observed::{chance, tasks_named};
 use crate::support::recording::Folder;
 use crate::support::run::{Running, record_command, signal, text, wait_until};
 
@@ -126,13 +126,13 @@ const MOST_BYTES: u64 = 200_000_000;
 /// Paced so that the sampler keeps up; where the machine does not let it, that is told.
 #[test]
 fn a_million_tasks_are_counted_in_little_memory() {
-    let (profile, peak) = recorded_with_peak("storm", &["1000000", "paced"]);
+    let (profile, peak) = recorded_with_peak("storm", &["1000000", "1"]);
     assert!(peak < MOST_BYTES, "{peak} bytes");
     let (tasks, completed) = all_tasks(&profile);
-    match profile.quality.events_lost {
+    match (profile.quality.events_lost, profile.quality.tasks_left_out) {
         // They, and the one that spawns them.
-        0 => assert_eq!((tasks, completed), (1_000_001, 1_000_001)),
-        _ => assert!(tasks <= 1_000_001, "{tasks}"),
+        (0, 0) => assert_eq!((tasks, completed), (1_000_001, 1_000_001)),
+        _ => assert!(tasks <= 1_000_001 + chance(&profile.groups), "{tasks}"),
     }
 }
 
@@ -144,7 +144,7 @@ fn bug_a_storm_filled_our_memory() {
     assert!(peak < MOST_BYTES, "{peak} bytes");
     let storm = tasks_named(&profile, TaskKind::Task, "spawned in storm::spawn_all");
     assert!(
-        storm.completed <= storm.tasks && storm.tasks <= 3_000_000,
+        storm.completed <= storm.tasks && storm.tasks <= 3_000_000 + chance([&storm]),
         "{storm:?}"
     );
 }
@@ -154,7 +154,7 @@ fn bug_a_storm_filled_our_memory() {
 fn very_many_places_that_spawn() {
     let (profile, peak) = recorded_with_peak("places", &["12", "40960"]);
     assert!(peak < MOST_BYTES, "{peak} bytes");
-    if profile.quality.events_lost == 0 {
+    if (profile.quality.events_lost, profile.quality.tasks_left_out) == (0, 0) {
         let groups: Vec<_> = profile.groups.iter().filter(|group| group.tasks == 10).collect();
         assert_eq!(groups.len(), 4096);
         assert!(groups.iter().all(|group| group.completed == 10));

@@ -20,6 +20,7 @@ mod linked;
 mod loops;
 mod outcomes;
 mod outputs;
+mod overload;
 mod processes;
 mod profiles;
 mod programs;

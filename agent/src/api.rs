@@ -82,13 +82,17 @@ extern "C" fn join() -> bool {
 }
 
 extern "C" fn work(units: u64) {
-    if let Some(thread) = recorder::current() {
+    if let Some(thread) = recorder::current()
+        && !thread.polled.is_left_out()
+    {
         thread.write(Kind::Work, units.min(MAX_SUBJECT), 0, 0);
     }
 }
 
 unsafe extern "C" fn label(key: *const u8, key_len: usize, value: *const u8, value_len: usize) {
-    let Some(thread) = recorder::current() else { return };
+    let Some(thread) = recorder::current().filter(|thread| !thread.polled.is_left_out()) else {
+        return;
+    };
     // SAFETY: the caller's promise.
     let (key, value) = unsafe { (text(key, key_len), text(value, value_len)) };
     let key = thread.text(key.unwrap_or_default());

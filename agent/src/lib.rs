@@ -11,11 +11,13 @@ compile_error!("asyncprof records on Linux x86-64 only, so far");
 
 pub mod api;
 mod asyncio;
+mod coin;
 mod elf;
 mod imports;
 mod modules;
 mod panic_tap;
 mod patch;
+mod pauses;
 mod recorder;
 mod restart;
 mod sampling;

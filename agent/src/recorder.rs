@@ -19,6 +19,8 @@ use asyncprof_core::ring::Producer;
 use asyncprof_core::stack_table::MAX_FRAMES;
 
 use crate::asyncio::{self, NameCache};
+use crate::coin::Coin;
+use crate::pauses::Pauses;
 use crate::sampling::{Callers, Interrupted};
 use crate::stack_memo::StackMemo;
 use crate::thread_pointer;
@@ -57,7 +59,12 @@ pub(crate) struct Polled {
     pub(crate) end_state: u64,
     /// Other tasks have been polled within this poll: it is a scheduler's loop, and its own time nobody's.
     is_host: bool,
+    /// It waited shortly before, so it likely will again: see [`pauses`](crate::pauses).
+    pub(crate) is_short: bool,
 }
+
+/// In the place of the address of a task of which nothing is written.
+const LEFT_OUT: u64 = 1;
 
 impl Polled {
     pub(crate) const NONE: Polled = Polled {
@@ -67,6 +74,7 @@ impl Polled {
         outer_frame: 0,
         end_state: 0,
         is_host: false,
+        is_short: false,
     };
 
     pub(crate) fn new(task: u64, stack_top: u64) -> Polled {
@@ -77,9 +85,20 @@ impl Polled {
         }
     }
 
-    /// Where the recorder finds what it needs to read the poll's stack: its upper end, or Python's own words.
+    /// A task of which nothing is written, and so nobody asks for its stack or reads its state.
+    pub(crate) fn left_out(stack_top: u64) -> Polled {
+        Polled::of_library(LEFT_OUT, stack_top)
+    }
+
+    pub(crate) fn is_left_out(&self) -> bool {
+        self.task == LEFT_OUT
+    }
+
+    /// Where the recorder finds what it needs to read the poll's stack: its upper end, or Python's own words. 0 if it
+    /// is not to.
     fn top(&self) -> u64 {
         match self.thread_state {
+            0 if self.is_left_out() => 0,
             0 => self.stack_top,
             _ => &raw const self.thread_state as u64,
         }
@@ -142,6 +161,10 @@ pub(crate) struct Thread {
     pub(crate) registrations: u64,
     /// Not 0 while events are wanted.
     recording: &'static AtomicU64,
+    /// What is to be left out ([`thinning`](asyncprof_core::thinning)).
+    thinning: &'static AtomicU64,
+    pub(crate) coin: Coin,
+    pub(crate) pauses: Pauses,
     clock: ClockSource,
     /// The clock's reading at tick 0.
     base_ticks: u64,
@@ -330,6 +353,9 @@ fn enter() -> Option<&'static mut Thread> {
         (&raw mut (*place).polled).write(Polled::NONE);
         (&raw mut (*place).work).write(Work::NONE);
         (&raw mut (*place).recording).write(recorder.region.recording_word());
+        (&raw mut (*place).thinning).write(recorder.region.thinning_word());
+        (&raw mut (*place).coin).write(Coin::new(recorder.region.now() ^ (slot as u64) << 48));
+        (&raw mut (*place).pauses.short_ticks).write(recorder.region.short_wait_ticks());
         (&raw mut (*place).clock).write(recorder.region.clock());
         (&raw mut (*place).base_ticks).write(recorder.region.base_ticks());
         (&raw mut (*place).own_stack).write(own_stack);
@@ -431,6 +457,18 @@ impl Thread {
         let top = if outer.is_host { 0 } else { self.polled.top() };
         self.probe.set_polling(top);
         ended
+    }
+
+    /// What is to be left out, as a word; 0 for nothing.
+    #[inline]
+    pub(crate) fn thinning(&self) -> u64 {
+        self.thinning.load(Ordering::Relaxed)
+    }
+
+    /// The clock's reading.
+    #[inline]
+    pub(crate) fn clock_ticks(&self) -> u64 {
+        self.clock.ticks()
     }
 
     /// Upper end of the stack on which the thread answers.
@@ -574,6 +612,16 @@ impl Thread {
         match unsafe { self.memo.recognise(entry, top) } {
             Some(number) => number.into(),
             None => self.unwind(entry, top),
+        }
+    }
+
+    /// As [`Thread::stack`], of a registration in the poll that the thread is in.
+    #[inline]
+    pub(crate) fn await_stack(&mut self, entry: Entry) -> u64 {
+        if self.polled.is_short {
+            self.short_stack()
+        } else {
+            self.stack(entry)
         }
     }
 

@@ -2,6 +2,8 @@
 //!
 //! Both processes read the same counter; only ours converts it to nanoseconds, with a rate that it measures.
 
+use std::time::{Duration, Instant};
+
 /// Where ticks come from. Chosen by the recording process, the same for all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
@@ -31,6 +33,18 @@ impl ClockSource {
             ClockSource::Tsc => "tsc",
             ClockSource::Monotonic => "monotonic",
         }
+    }
+
+    /// Ticks in `time`, roughly: measured for so long. Of three tries the shortest: the thread may lose its turn.
+    pub fn ticks_in(self, time: Duration) -> u64 {
+        let measured = (0..3).map(|_| {
+            let (start, from) = (Instant::now(), self.ticks());
+            while start.elapsed() < time {
+                std::hint::spin_loop();
+            }
+            self.ticks().saturating_sub(from)
+        });
+        measured.min().unwrap_or(0)
     }
 
     /// The counter now. No system call with either source (the monotonic clock is read through the vDSO).
@@ -135,6 +149,12 @@ mod tests {
         assert!(rate.ns(3_000_000_000).abs_diff(1_000_000_000) <= 1);
         assert_eq!(TickRate::NANOSECONDS.ns(u64::MAX >> 8), u64::MAX >> 8);
         assert!(TickRate::between((5, 5), (5, 6)).is_none());
+    }
+
+    #[test]
+    fn ticks_in_a_moment_are_those_of_the_rate() {
+        let time = Duration::from_micros(200);
+        assert!((200_000..20_000_000).contains(&ClockSource::Monotonic.ticks_in(time)));
     }
 
     #[test]

@@ -27,7 +27,8 @@ pub enum Kind {
     ThreadStart = 1,
     /// Events were dropped here because the ring was full. Value: how many.
     Gap = 2,
-    /// Memory that looks like a new task's was allocated. Value: the spawn stack; its upper half: the number of the name
+    /// Memory that looks like a new task's was allocated. Aux: the level of [thinning](crate::thinning) at which the task
+    /// was chosen: it stands for 2^aux tasks all its life (0: for itself), and maybe [`BY_LEFT_OUT`]. Value: the spawn stack; its upper half: the number of the name
     /// among the [texts](crate::texts) that the program gave it, or 0.
     Spawn = 3,
     /// Aux: index of the task's table; value: the runtime's own task id (0 if it has none).
@@ -75,6 +76,9 @@ pub enum Kind {
     /// ended, 0 for nobody.
     Passed = 21,
 }
+
+/// In the aux of a [`Kind::Spawn`]: by a task that is left out, whatever else is polled here.
+pub const BY_LEFT_OUT: u16 = 1 << 8;
 
 /// In the aux of a [`Kind::PollEnd`]: callbacks are yet to tell others that the task has ended.
 pub const LINGERS: u16 = 1 << 8;

@@ -31,5 +31,6 @@ pub mod stack_table;
 mod sync;
 #[cfg(not(loom))]
 pub mod texts;
+pub mod thinning;
 #[cfg(not(loom))]
 pub mod view;

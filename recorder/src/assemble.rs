@@ -1,15 +1,16 @@
 //! From raw numbers to a profile: reads the stacks from the region, names every address once.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use asyncprof_core::aggregate::{RawGroup, RawRow, RawStack, RawWaker, WINDOW_NS};
 use asyncprof_core::named_frame::{Named, record_of};
 use asyncprof_core::process_info::{ProcessInfo, Tap};
 use asyncprof_core::profile::{
     Frame, FrameId, Function, Group, GroupId, Label, LabelsId, LongPoll, Meta, Module, ModuleId, OpenWait,
-    Process, ProcessId, Profile, Quality, Row, StackId, StringId, TaskKind, Waker, WakerId, Work,
+    Process, ProcessId, Profile, Quality, Row, StackId, State, StringId, TaskKind, Waker, WakerId, Work,
 };
 use asyncprof_core::region::Region;
+use asyncprof_core::thinning::SHORT_WAIT;
 
 use crate::delays::delays;
 use crate::merge::{merge_equal, merge_roots};
@@ -484,6 +485,12 @@ impl<'a> Assembler<'a> {
             sampling_hz,
             samples: counts.samples,
             labels_lost: counts.labels_lost + self.region.texts_lost(),
+            tasks_recorded: counts.tasks_recorded,
+            tasks_left_out: counts.tasks_left_out,
+            heaviest_task: counts.heaviest_task,
+            stacks_left_out: stacks_left_out(&self.profile),
+            overhead_ns: self.recorded.burden.overhead_ns,
+            program_cpu_ns: self.recorded.burden.cpu_ns,
             clock: self.region.clock().name().into(),
             notes,
         };
@@ -496,4 +503,27 @@ impl<'a> Assembler<'a> {
         }
         self.profile.quality = quality;
     }
+}
+
+/// Waits whose stack is the one that stands for those that were not taken.
+fn stacks_left_out(profile: &Profile) -> u64 {
+    let is_stand_in = |stack: &Vec<FrameId>| match stack[..] {
+        [frame] => {
+            let functions = &profile.frame(frame).functions;
+            functions
+                .iter()
+                .any(|function| profile.string(function.name) == SHORT_WAIT)
+        }
+        _ => false,
+    };
+    let stand_ins: HashSet<StackId> = (0u32..)
+        .zip(&profile.stacks)
+        .filter(|(_, stack)| is_stand_in(stack))
+        .map(|(at, _)| StackId(at))
+        .collect();
+    let waits = profile.rows.iter().filter(|row| row.state == State::Waiting);
+    waits
+        .filter(|row| stand_ins.contains(&row.stack))
+        .map(|row| row.stats.episodes)
+        .sum()
 }

@@ -2,10 +2,12 @@
 //! what gives the numbers names when they have ended ([`assemble`]).
 
 mod assemble;
+mod burden;
 mod delays;
 mod live;
 mod merge;
 mod names;
+mod overload;
 mod parents;
 mod python_names;
 mod recording;

@@ -27,6 +27,8 @@ pub struct Settings {
     pub begin_thread: fn(),
     /// Give out what is recorded in parts.
     pub parts: Option<Parts>,
+    /// Leave out what costs the programs more than this part of their CPU time. Too much for us is left out anyway.
+    pub max_overhead: Option<f64>,
 }
 
 /// What is recorded goes here each time, and is forgotten.
@@ -45,6 +47,7 @@ impl Default for Settings {
             most_open_files: 512,
             begin_thread: || (),
             parts: None,
+            max_overhead: None,
         }
     }
 }

@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use asyncprof_core::aggregate::{Aggregator, RawProfile};
 use asyncprof_core::clock::{TickRate, simultaneous_reading};
@@ -19,7 +19,9 @@ use asyncprof_core::region::Region;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use parking_lot::Mutex;
 
+use crate::burden::Burden;
 use crate::live::LiveTasks;
+use crate::overload::Overload;
 use crate::recording::{Parts, Settings};
 use crate::stacks::BlockedSample;
 use crate::symbolize::ObjectFile;
@@ -92,6 +94,7 @@ pub struct Recorded {
     pub(crate) duration_ns: u64,
     pub(crate) damaged_rings: u64,
     pub(crate) lost: Lost,
+    pub(crate) burden: Burden,
     /// What stood in the way of looking at threads, if something did.
     pub obstacle: Option<String>,
 }
@@ -132,7 +135,7 @@ impl Sampler {
             .name("asyncprof-drain".into())
             .spawn(move || {
                 (settings.begin_thread)();
-                State::new(region, sampling, settings.parts).run(&asked, &shown)
+                State::new(region, sampling, &settings).run(&asked, &shown)
             })?;
         Ok(Sampler {
             asks,
@@ -206,13 +209,16 @@ struct State {
     damaged_rings: u64,
     sampling: Option<Sampling>,
     parts: Option<Parts>,
-    /// When this part began, and what was lost before.
+    overload: Overload,
+    started: Instant,
+    /// When this part began, and what was lost and spent before.
     begun_ns: u64,
     lost_before: Lost,
+    burden_before: Burden,
 }
 
 impl State {
-    fn new(region: Arc<Region>, sampling: Option<Sampling>, parts: Option<Parts>) -> State {
+    fn new(region: Arc<Region>, sampling: Option<Sampling>, settings: &Settings) -> State {
         let mut aggregator = Aggregator::new();
         aggregator.set_sampling_period(sampling.as_ref().map_or(0, |sampling| sampling.period_ns));
         State {
@@ -226,9 +232,12 @@ impl State {
             beside: Vec::new(),
             damaged_rings: 0,
             sampling,
-            parts,
+            parts: settings.parts.clone(),
+            overload: Overload::new(settings.max_overhead),
+            started: Instant::now(),
             begun_ns: 0,
             lost_before: Lost::default(),
+            burden_before: Burden::default(),
         }
     }
 
@@ -297,6 +306,7 @@ impl State {
             duration_ns: end_ns.saturating_sub(self.begun_ns),
             damaged_rings: self.damaged_rings,
             lost: Lost::since(self.lost_before, &self.region),
+            burden: self.overload.burden().since(self.burden_before),
             obstacle: None,
         }
     }
@@ -321,6 +331,7 @@ impl State {
             let _ = to.send(self.so_far(end_ns));
             self.aggregator.begin_anew(end_ns);
             self.lost_before = Lost::since(Lost::default(), &self.region);
+            self.burden_before = self.overload.burden();
             self.damaged_rings = 0;
             self.begun_ns = end_ns;
         }
@@ -352,6 +363,8 @@ impl State {
     /// its thread's next event, which may never come.
     fn drain(&mut self) -> usize {
         let mut most_read = 0;
+        let mut most_words = 0;
+        let mut lost_in_all = 0;
         if let Some(sampling) = &self.sampling {
             let samples = sampling.blocked.try_iter();
             self.beside.extend(samples.map(|sample| {
@@ -375,9 +388,12 @@ impl State {
                 continue;
             };
             let held_before = ring.held.len();
-            let (held, last) = (&mut ring.held, &mut ring.last_ticks);
+            let (held, last, overload) = (&mut ring.held, &mut ring.last_ticks, &mut self.overload);
+            let mut words = 0;
             let result = consumer.drain(|event| {
                 *last = event.ticks.max(*last);
+                words += event.kind.words();
+                overload.wrote(event.kind);
                 if event.kind != Kind::Gap {
                     held.push_back(Event {
                         ticks: *last,
@@ -386,7 +402,10 @@ impl State {
                 }
             });
             most_read = most_read.max(held.len() - held_before);
-            let lost = self.region.events_lost_in(slot).saturating_sub(ring.told);
+            most_words = most_words.max(words);
+            let lost = self.region.events_lost_in(slot);
+            lost_in_all += lost;
+            let lost = lost.saturating_sub(ring.told);
             let damaged = u64::from(result.is_err());
             self.damaged_rings += damaged;
             if lost > ring.untold || damaged != 0 {
@@ -401,7 +420,27 @@ impl State {
                 ring.told += std::mem::take(&mut ring.untold);
             }
         }
+        self.leave_out(most_words as f64 / self.region.ring_words() as f64, lost_in_all);
         most_read
+    }
+
+    /// Tells the taps what to leave out, now that the fullest ring was so full.
+    fn leave_out(&mut self, ring_fill: f64, lost: u64) {
+        let fill = ring_fill.max(self.held() as f64 / MOST_HELD as f64);
+        let running = self.live.values().filter(|live| live.gone_ticks.is_none());
+        let pids = running.map(|live| live.pid);
+        let counts = self.aggregator.counts();
+        let thinning = self
+            .overload
+            .drained(self.started.elapsed(), fill, lost, counts, pids);
+        // The word is read with every event: written to, it must come anew into each CPU's cache.
+        if thinning != self.region.thinning() {
+            self.region.set_thinning(thinning);
+        }
+    }
+
+    fn held(&self) -> usize {
+        self.rings.iter().map(|ring| ring.held.len()).sum()
     }
 
     /// Gives the aggregator all events up to `until`, in the order of time; those of one instant by ring, and what is
@@ -409,7 +448,7 @@ impl State {
     /// If it is too much for our memory, they must.
     fn feed(&mut self, until: u64) {
         while self.feed_some(until) {
-            if self.rings.iter().map(|ring| ring.held.len()).sum::<usize>() < MOST_HELD {
+            if self.held() < MOST_HELD {
                 self.drain();
                 self.find_processes();
             }

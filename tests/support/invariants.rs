@@ -54,6 +54,11 @@ pub fn check(profile: &Profile, expected: Quality) {
     if !expected.may_lose_events {
         let gaps = (quality.events_lost, quality.wakes_unseen, quality.waits_split);
         assert_eq!(gaps, (0, 0, 0), "{quality:?}");
+        assert_eq!(
+            (quality.tasks_left_out, quality.stacks_left_out),
+            (0, 0),
+            "{quality:?}"
+        );
         assert!(profile.rows.iter().all(|row| row.state != State::Lost));
     }
     assert!(

@@ -119,3 +119,10 @@ pub fn tasks_named(profile: &Profile, kind: TaskKind, name: &str) -> Group {
     }
     sum
 }
+
+/// How far estimates of these groups' tasks may be from the truth: five standard deviations. Each recorded task is one of so
+/// many as it stands for, and was polled.
+pub fn chance<'a>(groups: impl IntoIterator<Item = &'a Group>) -> u64 {
+    let variance: u64 = groups.into_iter().map(|group| group.polls.excess).sum();
+    (5.0 * (variance as f64).sqrt()).ceil() as u64
+}

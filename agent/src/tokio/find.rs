@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicBool;
 use asyncprof_core::process_info::{Tap, TaskTable as TaskTableInfo};
 
 use super::arc_wakers::Callees;
+use super::left_out::LeftOutTable;
 use super::roles::{self, Roles};
 use super::tables::{
     CloneFn, MAX_RELAY_TABLES, MAX_TOKIO_TABLES, TASK_TABLES, TaskFn, TaskTable, TaskTables, WAKER_TABLES,
@@ -108,7 +109,7 @@ pub(crate) fn attach(program: &Module, allow_unknown_version: bool) -> Tap {
     }
     if address_space_is_limited() {
         return refused(
-            "its address space is limited, and what the recording takes of it (some 110 MiB, and 4 MiB a thread) could \
+            "its address space is limited, and what the recording takes of it (some 120 MiB, and 4 MiB a thread) could \
              make its own allocations fail; start it without `ulimit -v`"
                 .into(),
         );
@@ -215,7 +216,7 @@ fn scan(range: &Range<u64>, roles: &HashMap<u64, Roles>, program: &Module, calle
 
 /// Notes the originals, then replaces them.
 fn install(found: Vec<(Range<u64>, Found)>, version: Version) -> std::io::Result<Vec<TaskTableInfo>> {
-    let mut task_tables = Vec::new();
+    let (mut task_tables, mut left_out) = (Vec::new(), Vec::new());
     let (mut patches, mut clones) = (Vec::new(), Vec::new());
     let (mut wakers, mut relays) = (0, 0);
     for (range, found) in found {
@@ -223,7 +224,10 @@ fn install(found: Vec<(Range<u64>, Found)>, version: Version) -> std::io::Result
         for address in found.task_tables {
             let index = task_tables.len() as u16;
             // SAFETY: `scan` has seen a whole task table here, of functions of these types.
-            task_tables.push(unsafe { task_table(address, index) });
+            let table = unsafe { task_table(address, index) };
+            // SAFETY: as above; the range is mapped.
+            left_out.push(unsafe { LeftOutTable::of(&table, range.end) });
+            task_tables.push(table);
             words.extend([
                 (address + slot::POLL * 8, task_taps::poll as *const () as u64),
                 (
@@ -271,7 +275,7 @@ fn install(found: Vec<(Range<u64>, Found)>, version: Version) -> std::io::Result
         poll_address: table.poll as *const () as u64,
     });
     let infos = infos.collect();
-    let _ = TASK_TABLES.set(TaskTables::new(task_tables));
+    let _ = TASK_TABLES.set(TaskTables::new(task_tables, left_out));
     // Clones carry tags, which only our functions know: other threads must find those in place before the first clone.
     for (range, words) in patches.into_iter().chain(clones) {
         // SAFETY: the ranges were scanned, the addresses lie in them, and our functions have the originals' types.

@@ -2,6 +2,8 @@
 
 mod arc_wakers;
 mod find;
+mod left_out;
+mod marks;
 mod roles;
 mod spawn_tap;
 mod tables;

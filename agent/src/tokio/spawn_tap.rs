@@ -7,8 +7,9 @@ use std::arch::naked_asm;
 use std::ffi::{c_int, c_void};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use asyncprof_core::event::Kind;
+use asyncprof_core::event::{BY_LEFT_OUT, Kind};
 
+use super::left_out::level_of_new;
 use crate::imports::next_definition;
 use crate::recorder;
 use crate::unwind::Entry;
@@ -52,9 +53,17 @@ unsafe extern "C" fn memalign_tap(
         && ENABLED.load(Ordering::Relaxed)
         && let Some(thread) = recorder::current()
     {
-        let stack = thread.stack(Entry { sp, bp });
         // SAFETY: the call succeeded, so `out` holds the new memory's address.
-        thread.write(Kind::Spawn, unsafe { *out } as u64, 0, stack);
+        let address = unsafe { *out } as u64;
+        if let Some(level) = level_of_new(thread, address) {
+            let stack = thread.stack(Entry { sp, bp });
+            let by = if thread.polled.is_left_out() {
+                BY_LEFT_OUT
+            } else {
+                0
+            };
+            thread.write(Kind::Spawn, address, level as u16 | by, stack);
+        }
     }
     result
 }

@@ -3,6 +3,8 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use super::left_out::{self, LeftOutTable};
+
 /// `unsafe fn(NonNull<Header>)`: poll, schedule, dealloc and shutdown of a task.
 pub(super) type TaskFn = unsafe extern "C-unwind" fn(u64);
 /// `unsafe fn(*const ())`: wake, wake_by_ref and drop of a waker.
@@ -47,6 +49,8 @@ pub(super) struct TaskTables {
     tables: Vec<TaskTable>,
     /// Index into `tables` plus one; a power of two of entries, at most half of them used.
     buckets: Vec<u16>,
+    /// For each its copy for tasks that are left out.
+    left_out: Box<[LeftOutTable]>,
     /// Where a task's header keeps its vtable pointer, in bytes; found at the first poll.
     header_offset: AtomicU64,
 }
@@ -59,7 +63,7 @@ const HEADER_WORDS: u64 = 8;
 pub(super) static TASK_TABLES: OnceLock<TaskTables> = OnceLock::new();
 
 impl TaskTables {
-    pub(super) fn new(tables: Vec<TaskTable>) -> TaskTables {
+    pub(super) fn new(tables: Vec<TaskTable>, left_out: Vec<LeftOutTable>) -> TaskTables {
         let mut buckets = vec![0; (tables.len() * 2).next_power_of_two().max(2)];
         for (index, table) in tables.iter().enumerate() {
             let mut bucket = bucket_of(table.address, buckets.len());
@@ -71,6 +75,7 @@ impl TaskTables {
         TaskTables {
             tables,
             buckets,
+            left_out: left_out.into(),
             header_offset: AtomicU64::new(USUAL_HEADER_OFFSET),
         }
     }
@@ -95,8 +100,8 @@ impl TaskTables {
     /// `task` is the address of a live task header.
     #[inline]
     pub(super) unsafe fn of_task(&self, task: u64) -> Option<&TaskTable> {
-        // SAFETY: a header is longer than the offset, which is below its eight words.
-        let address = unsafe { *((task + self.header_offset.load(Ordering::Relaxed)) as *const u64) };
+        // SAFETY: the caller's promise.
+        let address = unsafe { self.table_word(task) }.load(Ordering::Relaxed);
         match self.get(address) {
             Some(table) => Some(table),
             // SAFETY: the caller's promise.
@@ -104,11 +109,56 @@ impl TaskTables {
         }
     }
 
+    /// # Safety
+    /// `task` is the address of a live task header.
+    #[inline]
+    unsafe fn table_word<'a>(&self, task: u64) -> &'a AtomicU64 {
+        // SAFETY: a header is longer than the offset, which is below its eight words.
+        unsafe { left_out::table_word(task, self.header_offset.load(Ordering::Relaxed)) }
+    }
+
+    /// From now on the task is left out. If its table is not found where it was a moment ago, it is recorded as one
+    /// first seen late.
+    ///
+    /// # Safety
+    /// `task` is the address of a live task header of this table.
+    #[cold]
+    pub(super) unsafe fn leave_out(&self, task: u64, table: &TaskTable) {
+        let Some(copy) = self.left_out.get(usize::from(table.index)) else {
+            return;
+        };
+        let copy = &raw const *copy as u64;
+        // SAFETY: the caller's promise.
+        let word = unsafe { self.table_word(task) };
+        let _ = word.compare_exchange(table.address, copy, Ordering::Release, Ordering::Relaxed);
+    }
+
+    /// The table of a task that is left out; None if it is not.
+    ///
+    /// # Safety
+    /// `task` is the address of a live task header.
+    #[inline]
+    pub(super) unsafe fn left_out(&self, task: u64) -> Option<&LeftOutTable> {
+        // SAFETY: the caller's promise.
+        let address = unsafe { self.table_word(task) }.load(Ordering::Relaxed);
+        self.left_out_at(address)
+    }
+
+    #[inline]
+    fn left_out_at(&self, address: u64) -> Option<&LeftOutTable> {
+        let offset = address.wrapping_sub(self.left_out.as_ptr() as u64) as usize;
+        self.left_out.get(offset / size_of::<LeftOutTable>())
+    }
+
     #[cold]
     unsafe fn search_header(&self, task: u64) -> Option<&TaskTable> {
         for offset in (0..HEADER_WORDS).map(|word| word * 8) {
             // SAFETY: a task's allocation is longer than eight words: header, core and trailer.
-            if let Some(table) = self.get(unsafe { *((task + offset) as *const u64) }) {
+            let address = unsafe { *((task + offset) as *const u64) };
+            // Left out while its former table was about to be used.
+            let left_out = self.left_out_at(address);
+            let former = left_out.map_or(address, |table| table.address);
+            if let Some(table) = self.get(former) {
                 self.header_offset.store(offset, Ordering::Relaxed);
                 return Some(table);
             }

@@ -4,9 +4,11 @@ use std::arch::naked_asm;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use asyncprof_core::event::{Kind, Outcome};
+use asyncprof_core::thinning::has_thinned;
 
-use super::tables::{TASK_TABLES, TaskTable};
-use crate::recorder::{self, Polled};
+use super::left_out::is_marked;
+use super::tables::{TASK_TABLES, TaskFn, TaskTable};
+use crate::recorder::{self, Polled, Thread};
 use crate::unwind::Entry;
 
 /// Bits of a task's state word, the same in all known versions.
@@ -111,6 +113,17 @@ unsafe extern "C-unwind" fn poll_tap(task: u64, sp: u64, bp: u64) {
         // SAFETY: the call that tokio meant to make.
         return unsafe { (table.poll)(task) };
     };
+    let is_short = match thread.thinning() {
+        0 => false,
+        thinning if is_marked(thinning, task) => {
+            // SAFETY: as above.
+            return unsafe {
+                leave_out(task, table);
+                poll_unrecorded(task, table.poll, sp);
+            };
+        }
+        thinning => thread.pauses_shortly(thinning, task),
+    };
     if !table.seen.load(Ordering::Relaxed) && !table.seen.swap(true, Ordering::Relaxed) {
         let stack = thread.stack(Entry { sp, bp });
         thread.write(Kind::TableSeen, 0, table.index, stack);
@@ -118,7 +131,9 @@ unsafe extern "C-unwind" fn poll_tap(task: u64, sp: u64, bp: u64) {
     // SAFETY: the id lies within the task, at the offset that its own table tells.
     let id = unsafe { *((task + table.id_offset) as *const u64) };
     thread.write(Kind::PollStart, task, table.index, id);
-    let outer = thread.begin_poll(Polled::new(task, sp));
+    let mut polled = Polled::new(task, sp);
+    polled.is_short = is_short;
+    let outer = thread.begin_poll(polled);
     let (panics, registrations) = (thread.panics, thread.registrations);
     // SAFETY: as above.
     let (held, before) = unsafe { Held::new(task, table) };
@@ -152,10 +167,70 @@ unsafe extern "C-unwind" fn poll_tap(task: u64, sp: u64, bp: u64) {
     } else {
         thread.write(Kind::PollEnd, task, outcome as u16, 0);
     }
+    if thread.thinning() != 0 {
+        thread.note_pause(task, outcome == Outcome::Pending);
+    }
     if outcome == Outcome::Pending && after & state::REFS == state::REF_ONE {
         // Nobody else held the suspended task: our letting go has freed it.
         thread.write(Kind::End, task, Outcome::Freed as u16, 0);
     }
+}
+
+/// In place of `poll`, for tasks that are left out.
+#[unsafe(naked)]
+pub(super) unsafe extern "C-unwind" fn poll_left_out(_task: u64) {
+    naked_asm!("mov rsi, rsp", "jmp {tap}", tap = sym poll_left_out_tap)
+}
+
+#[unsafe(link_section = "asyncprof_taps")]
+unsafe extern "C-unwind" fn poll_left_out_tap(task: u64, sp: u64) {
+    // SAFETY: tokio calls with a live task.
+    let table = TASK_TABLES
+        .get()
+        .and_then(|tables| unsafe { tables.left_out(task) });
+    match table {
+        // SAFETY: as above.
+        Some(table) => unsafe { poll_unrecorded(task, table.poll, sp) },
+        // tokio found us in the table that the header points to, and only those hold us.
+        None => std::process::abort(),
+    }
+}
+
+/// # Safety
+/// `task` is the address of a live task header that tokio means to poll, with its table's `poll`.
+#[inline]
+#[unsafe(link_section = "asyncprof_taps")]
+unsafe fn poll_unrecorded(task: u64, poll: TaskFn, sp: u64) {
+    let outer = recorder::current().map(|thread| thread.begin_poll(Polled::left_out(sp)));
+    // SAFETY: the call that tokio meant to make.
+    unsafe { poll(task) };
+    if let Some(outer) = outer
+        && let Some(thread) = recorder::current()
+    {
+        thread.end_poll(outer);
+    }
+}
+
+/// # Safety
+/// `task` is the address of a live task header of this table.
+unsafe fn leave_out(task: u64, table: &TaskTable) {
+    if let Some(tables) = TASK_TABLES.get() {
+        // SAFETY: the caller's promise.
+        unsafe { tables.leave_out(task, table) };
+    }
+}
+
+/// Whether nothing is to be written of this task.
+///
+/// # Safety
+/// `task` is the address of a live task header.
+#[inline]
+pub(super) unsafe fn is_left_out(thread: &Thread, task: u64) -> bool {
+    has_thinned(thread.thinning())
+        && TASK_TABLES
+            .get()
+            // SAFETY: the caller's promise.
+            .is_some_and(|tables| unsafe { tables.left_out(task) }.is_some())
 }
 
 /// In place of `schedule`. Within a wake-up it is part of it; by itself it is one, by `abort`.
@@ -183,7 +258,9 @@ unsafe extern "C-unwind" fn schedule_tap(task: u64, sp: u64, bp: u64) {
 pub(super) unsafe extern "C-unwind" fn dealloc(task: u64) {
     // SAFETY: tokio calls with a task that is not yet freed.
     let table = unsafe { table_of(task) };
-    if let Some(thread) = recorder::current() {
+    if let Some(thread) = recorder::current()
+        && !is_marked(thread.thinning(), task)
+    {
         thread.write(Kind::End, task, Outcome::Freed as u16, 0);
     }
     // SAFETY: the call that tokio meant to make.
@@ -195,6 +272,13 @@ pub(super) unsafe extern "C-unwind" fn dealloc(task: u64) {
 pub(super) unsafe extern "C-unwind" fn shutdown(task: u64) {
     // SAFETY: tokio calls with a live task.
     let (table, before) = unsafe { (table_of(task), state_of(task).load(Ordering::Relaxed)) };
+    if recorder::current().is_some_and(|thread| is_marked(thread.thinning(), task)) {
+        // SAFETY: as above, and the call that tokio meant to make.
+        return unsafe {
+            leave_out(task, table);
+            (table.shutdown)(task);
+        };
+    }
     // SAFETY: as above.
     let (held, _) = unsafe { Held::new(task, table) };
     // SAFETY: the call that tokio meant to make.

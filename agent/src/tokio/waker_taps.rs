@@ -9,11 +9,12 @@
 //! is a registration of the branch, and its wake-up calls, within itself, the task's.
 
 use asyncprof_core::event::{Kind, wake_aux};
+use asyncprof_core::thinning::has_thinned;
 
 use super::tables::{Pair, WAKER_TABLES, WakerFn, WakerKind, WakerTable};
-use super::task_taps::{is_notified_or_complete, note_end};
+use super::task_taps::{is_left_out, is_notified_or_complete, note_end};
 use super::waker_entries;
-use crate::recorder;
+use crate::recorder::{self, Thread};
 use crate::unwind::Entry;
 
 #[unsafe(link_section = "asyncprof_taps")]
@@ -58,11 +59,11 @@ pub(super) unsafe extern "C-unwind" fn clone_tap(data: u64, sp: u64, bp: u64, n:
             // Only `block_on` hands out untagged ones.
             WakerKind::Root => (tag == 0).then_some(Kind::RootAwait),
             // As for `Root`: a branch is polled with the untagged one.
-            WakerKind::Relay => (tag == 0).then_some(Kind::RelayAwait),
+            WakerKind::Relay => (tag == 0 && !thread.polled.is_left_out()).then_some(Kind::RelayAwait),
         };
         if let Some(kind) = await_kind {
             tag = thread.next_tag(table.tag_mask);
-            let stack = thread.stack(Entry { sp, bp });
+            let stack = thread.await_stack(Entry { sp, bp });
             thread.write(kind, bare, tag as u16, stack);
         }
     }
@@ -122,6 +123,11 @@ unsafe fn note_and_wake(table: &WakerTable, original: WakerFn, data: u64, entry:
         return unsafe { original(bare) };
     };
     note_end(&mut thread.polled);
+    // SAFETY: as for `is_notified_or_complete`.
+    if thread.thinning() != 0 && unsafe { skips_wake(thread, kind, bare) } {
+        // SAFETY: as above.
+        return unsafe { original(bare) };
+    }
     let stack = thread.stack(entry);
     thread.write(kind, bare, wake_aux(tag, thread.relays), stack);
     thread.waking = true;
@@ -130,6 +136,23 @@ unsafe fn note_and_wake(table: &WakerTable, original: WakerFn, data: u64, entry:
     if let Some(thread) = recorder::current() {
         thread.waking = false;
     }
+}
+
+/// Whether nothing is to be written of the wake-up: its task is left out. If the one that wakes is, that is told first.
+///
+/// # Safety
+/// For a wake-up of a task, `bare` is the address of its header.
+#[cold]
+unsafe fn skips_wake(thread: &mut Thread, kind: Kind, bare: u64) -> bool {
+    // SAFETY: the caller's promise.
+    if kind == Kind::Wake && unsafe { is_left_out(thread, bare) } {
+        return true;
+    }
+    if thread.polled.is_left_out() {
+        // Else what hosts that task would count as the waker.
+        thread.write(Kind::Passed, bare, 0, 0);
+    }
+    false
 }
 
 /// A branch is woken: what that wakes in its turn, within this call, is woken through it.
@@ -147,7 +170,13 @@ unsafe fn note_and_relay(table: &WakerTable, original: WakerFn, bare: u64, tag: 
             }
         }
     }
-    let _outer = recorder::current().map(|thread| {
+    // A branch of a task that is left out was given no tag. Without one it may be that of the task polled here.
+    let is_left_out = |thread: &Thread| {
+        let polled = &thread.polled;
+        tag == 0 && has_thinned(thread.thinning()) && (polled.is_left_out() || !polled.is_own())
+    };
+    let thread = recorder::current().filter(|thread| !is_left_out(thread));
+    let _outer = thread.map(|thread| {
         let outer = Outer(thread.relays);
         thread.write(Kind::RelayWake, bare, wake_aux(tag, thread.relays), 0);
         // `wake` takes the waker.

@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 use asyncprof_recorder::DEFAULT_FREQ_HZ;
 use clap::Args;
 
+use super::diff_args::parse_percent;
 use super::duration::parse_duration;
 use super::rules::RulesArg;
 use super::symbols::SymbolsArg;
@@ -52,6 +53,10 @@ pub(crate) struct RecordCommand {
     /// Look this often per second at polling threads, to tell what burns or blocks in them; 0: not at all
     #[arg(short = 'F', long, value_name = "HZ", default_value_t = DEFAULT_FREQ_HZ, value_parser = clap::value_parser!(u32).range(..=10_000))]
     freq: u32,
+    /// Leave out what costs more than this part of the program's CPU time (estimated): first stacks of waits under 10 µs,
+    /// then new tokio tasks, some of which then count for all
+    #[arg(long, value_name = "PERCENT", value_parser = parse_percent)]
+    max_overhead: Option<f64>,
     /// After --duration leave the program running, unrecorded
     #[arg(long, requires = "duration")]
     keep_running: bool,
@@ -86,6 +91,7 @@ impl RecordCommand {
             output: self.output,
             duration: self.duration,
             freq_hz: self.freq,
+            max_overhead: self.max_overhead,
             keep_running: self.keep_running,
             allow_unknown_tokio: self.allow_unknown_tokio,
             rules: self.rules.load()?,

@@ -34,6 +34,8 @@ pub(crate) struct Request {
     pub(crate) duration: Option<Duration>,
     /// Looks at polling threads per second; 0 for none.
     pub(crate) freq_hz: u32,
+    /// The part of the program's CPU time that recording may cost.
+    pub(crate) max_overhead: Option<f64>,
     pub(crate) keep_running: bool,
     pub(crate) allow_unknown_tokio: bool,
     /// For the picture and the report; the profile holds no kinds.
@@ -106,6 +108,7 @@ pub(super) fn record_until(request: &Request, signals: &Signals) -> Result<u8> {
 
     let settings = Settings {
         freq_hz: request.freq_hz,
+        max_overhead: request.max_overhead,
         ..Settings::default()
     };
     let recording = Recording::start(Arc::clone(&region), settings).context("cannot record")?;

@@ -20,6 +20,19 @@ pub(super) fn quality(quality: &Quality) -> String {
             gaps.push(format!("{} {how}", units::counted(count, what)));
         }
     }
+    if quality.tasks_left_out > 0 {
+        let all = quality.tasks_recorded.saturating_add(quality.tasks_left_out);
+        gaps.push(format!(
+            "{} of an estimated {} tasks recorded (1 in {} at times)",
+            units::count(quality.tasks_recorded),
+            units::count(all),
+            units::count(quality.heaviest_task),
+        ));
+    }
+    if quality.stacks_left_out > 0 {
+        let waits = units::counted(quality.stacks_left_out, "wait");
+        gaps.push(format!("stacks of {waits} likely under 10 µs not taken"));
+    }
     if quality.frames_unsymbolised > 0 {
         let share = units::percent(quality.frames_unsymbolised, quality.frames_total);
         gaps.push(format!("{share} of the code addresses without a name"));
@@ -30,10 +43,16 @@ pub(super) fn quality(quality: &Quality) -> String {
     } else {
         gaps.join(", ")
     };
+    let cost = if quality.program_cpu_ns == 0 {
+        String::new()
+    } else {
+        let share = units::percent(quality.overhead_ns, quality.program_cpu_ns);
+        format!(", recording cost about {share} of the program's CPU time")
+    };
     let clock = if quality.clock.is_empty() {
         String::new()
     } else {
         format!(", clock {}", quality.clock)
     };
-    format!("{events}, {gaps}{clock}")
+    format!("{events}, {gaps}{cost}{clock}")
 }

@@ -195,3 +195,21 @@ fn json_numbers_are_exact() {
         .sum();
     assert_eq!(json["task_time_ns"], states);
 }
+
+#[test]
+fn what_was_left_out_is_told_and_what_recording_cost() {
+    let mut profile = testing::service();
+    let quality = &mut profile.quality;
+    (quality.tasks_recorded, quality.tasks_left_out) = (12_400, 86_600);
+    (quality.heaviest_task, quality.stacks_left_out) = (16, 2_000_000);
+    (quality.overhead_ns, quality.program_cpu_ns) = (8_000_000, 1_000_000_000);
+    let text = text(&profile, 5, false);
+    let line = text.lines().find(|line| line.starts_with("Quality: "));
+    assert_eq!(
+        line,
+        Some(
+            "Quality: 48,211 events, 12,400 of an estimated 99,000 tasks recorded (1 in 16 at times), stacks of 2,000,000 \
+             waits likely under 10 µs not taken, recording cost about 0.8 % of the program's CPU time, clock tsc"
+        )
+    );
+}

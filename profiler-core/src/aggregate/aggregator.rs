@@ -15,6 +15,7 @@ use super::rows::{MAX_NS, RawWaker, RawWakerId};
 use super::tally::{GroupKey, Tally};
 use super::task::{Found, Task, Wake};
 use super::threads::{Polling, Thread};
+use super::weight::Weight;
 use crate::event::{Event, Kind, LABEL_REMOVED, LINGERS, Outcome};
 use crate::profile::State;
 
@@ -112,7 +113,7 @@ impl Aggregator {
         match event.kind {
             Kind::ThreadStart => self.thread_start(ring, at_ns, process_of(event.aux)),
             Kind::Gap => self.gap(ring, at_ns, event.value),
-            Kind::Spawn => self.spawn(ring, key, at_ns, event.value),
+            Kind::Spawn => self.spawn(ring, key, at_ns, event.aux, event.value),
             // Given to `sample`, by who knows what it stands for.
             Kind::Sample => {}
             Kind::TableSeen => self.table_seen(ring, event.aux, RawStack::new(process, stack)),
@@ -162,12 +163,13 @@ impl Aggregator {
                 }
                 let labels = self.threads[ring].labels;
                 let root = self.roots.entry(key).or_insert_with(|| {
-                    let group = tally.enter_group(GroupKey::Roots {
+                    let key = GroupKey::Roots {
                         process,
                         first_stack: stack,
-                    });
+                    };
+                    let group = tally.enter_group(key, Weight::default());
                     #[cfg(test)]
-                    tally.rows.probe.begun(group, at_ns);
+                    tally.rows.probe.begun(group, Weight::default(), at_ns);
                     Root::first_seen(group, ring, labels, at_ns)
                 });
                 let tag = event.aux;

@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 use super::HashMap;
 
 use super::raw::{RawDelay, RawGroupId, RawStack};
+use super::weight::Weight;
 use crate::profile::{State, Stats};
 
 /// Shorter delays are not looked at: a busy program has one at nearly every poll, and nobody notices them.
@@ -113,6 +114,7 @@ impl PastPolls {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Victim {
     pub(super) group: RawGroupId,
+    pub(super) weight: Weight,
     /// Number of the await stack whose wake-up made it ready.
     pub(super) stack: u32,
     pub(super) ready_ns: u64,
@@ -129,6 +131,7 @@ impl Delays {
     pub(super) fn add(&mut self, victim: Victim, thread: &PastPolls) {
         let Victim {
             group,
+            weight,
             stack,
             ready_ns,
             polled_ns,
@@ -141,7 +144,8 @@ impl Delays {
             if self.pairs.len() >= MAX_STACK_PAIRS && !self.pairs.contains_key(&pair) {
                 pair = (group, 0, blocker.map(|(group, _)| (group, Deed::default())));
             }
-            self.pairs.entry(pair).or_default().add(ns);
+            let stats = self.pairs.entry(pair).or_default();
+            stats.add_weighted(ns, weight.get());
         }
     }
 

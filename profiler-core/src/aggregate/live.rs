@@ -6,6 +6,7 @@ use super::aggregator::Aggregator;
 use super::labels::RawLabelsId;
 use super::raw::{RawGroupId, RawProfile, RawStack};
 use super::rows::{Episode, RawWakerId, Rows};
+use super::weight::Weight;
 use crate::profile::State;
 
 /// A task that lives.
@@ -56,6 +57,7 @@ impl Aggregator {
                 start_ns: now_ns.saturating_sub(task.in_state_ns),
                 end_ns: now_ns,
                 open: true,
+                weight: Weight::default(),
             });
         }
         let (rows, wakers) = rows.finish();

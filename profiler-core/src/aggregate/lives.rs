@@ -7,7 +7,8 @@ use super::raw::TableId;
 use super::tally::GroupKey;
 use super::task::Task;
 use super::threads::Polling;
-use crate::event::Outcome;
+use super::weight::Weight;
+use crate::event::{BY_LEFT_OUT, Outcome};
 
 /// A spawn whose task was not seen to be polled yet.
 ///
@@ -24,6 +25,7 @@ pub(super) struct Spawn {
     name: u32,
     /// Events of a poll were seen, though not its start.
     polled: bool,
+    weight: Weight,
 }
 
 impl Spawn {
@@ -38,21 +40,28 @@ const MAX_PENDING_SPAWNS: usize = 1 << 20;
 
 impl Aggregator {
     /// By what this ring's thread is polling.
-    pub(super) fn spawn(&mut self, ring: usize, key: Key, at_ns: u64, value: u64) {
+    pub(super) fn spawn(&mut self, ring: usize, key: Key, at_ns: u64, aux: u16, value: u64) {
         // Memory is given out anew: whoever lived there is gone, even if that was not seen.
         self.end(key, at_ns, Outcome::Freed);
         self.ends.forget(key);
         if self.spawns.len() >= MAX_PENDING_SPAWNS {
             self.spawns.clear();
         }
+        let stack = value as u32;
         let spawner = self.threads[ring].polling.last();
+        let parent = if aux & BY_LEFT_OUT == 0 {
+            spawner.map(|polling| polling.group.group)
+        } else {
+            self.tally.parent_at(key.0, stack)
+        };
         let spawn = Spawn {
             at_ns,
-            stack: value as u32,
+            stack,
             name: (value >> 32) as u32,
-            parent: spawner.map(|polling| polling.group.group),
+            parent,
             labels: self.labels_on(ring),
             polled: false,
+            weight: Weight::of_level(aux & !BY_LEFT_OUT),
         };
         self.spawns.insert(key, spawn);
     }
@@ -68,36 +77,42 @@ impl Aggregator {
             self.ends.forget(key);
             let spawn = self.spawns.remove(&key);
             tally.counts.tasks_seen_late += u64::from(spawn.is_none());
-            let group = tally.enter_group(GroupKey::Tasks {
+            let key = GroupKey::Tasks {
                 process: key.0,
                 table: Some(table),
                 spawn_stack: spawn.map_or(0, |spawn| spawn.stack),
                 parent: spawn.and_then(|spawn| spawn.parent),
                 name: spawn.map_or(0, |spawn| spawn.name),
-            });
+            };
+            let weight = spawn.map_or(Weight::default(), |spawn| spawn.weight);
+            let group = tally.enter_group(key, weight);
             let begun_ns = spawn.map_or(at_ns, |spawn| spawn.at_ns.min(at_ns));
             #[cfg(test)]
-            tally.rows.probe.begun(group, begun_ns);
+            tally.rows.probe.begun(group, weight, begun_ns);
             let labels = spawn.map_or(RawLabelsId::default(), |spawn| spawn.labels);
             match spawn {
-                Some(Spawn { polled: false, .. }) => Task::spawned(group, id, labels, begun_ns),
-                _ => Task::unknown_since(group, id, labels, begun_ns),
+                Some(Spawn { polled: false, .. }) => Task::spawned(group, id, labels, weight, begun_ns),
+                _ => Task::unknown_since(group, id, labels, weight, begun_ns),
             }
         });
         task.face(tally, losses, at_ns);
         if let Some((ready_ns, stack)) = task.ready_since() {
             let victim = Victim {
                 group: task.group,
+                weight: task.weight,
                 stack,
                 ready_ns,
                 polled_ns: at_ns,
             };
             self.delays.add(victim, &self.threads[ring].past);
         }
+        tally.counts.polls += 1;
+        tally.counts.thinned_polls += u64::from(task.weight != Weight::default());
         task.poll_start(tally, at_ns, ring);
         self.threads[ring].start_poll(Polling {
             subject: key.1,
             group: task.group,
+            weight: task.weight,
             start_ns: at_ns,
             is_host: false,
             outlived: false,
@@ -124,7 +139,7 @@ impl Aggregator {
             (Some(polling), _) => {
                 self.threads[ring].remember(polling, at_ns, Deed::default());
                 if is_final && polling.outlived {
-                    self.tally.ended(polling.group, outcome);
+                    self.tally.ended(polling.group, polling.weight, outcome);
                 }
             }
             // The start was lost.
@@ -165,20 +180,21 @@ impl Aggregator {
         let Some(spawn) = self.spawns.remove(&key) else {
             return;
         };
-        let group = self.tally.enter_group(GroupKey::Tasks {
+        let group = GroupKey::Tasks {
             process: key.0,
             table: None,
             spawn_stack: spawn.stack,
             parent: spawn.parent,
             name: spawn.name,
-        });
+        };
+        let group = self.tally.enter_group(group, spawn.weight);
         let begun_ns = spawn.at_ns.min(at_ns);
         #[cfg(test)]
-        self.tally.rows.probe.begun(group, begun_ns);
+        self.tally.rows.probe.begun(group, spawn.weight, begun_ns);
         let task = if spawn.polled {
-            Task::unknown_since(group, 0, spawn.labels, begun_ns)
+            Task::unknown_since(group, 0, spawn.labels, spawn.weight, begun_ns)
         } else {
-            Task::spawned(group, 0, spawn.labels, begun_ns)
+            Task::spawned(group, 0, spawn.labels, spawn.weight, begun_ns)
         };
         self.tasks.insert(key, task);
     }
@@ -199,7 +215,7 @@ impl Aggregator {
         {
             polling.outlived = true;
         }
-        self.tally.ended(task.group, outcome);
+        self.tally.ended(task.group, task.weight, outcome);
         task.end(&mut self.tally, at_ns, false);
     }
 }

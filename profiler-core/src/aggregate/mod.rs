@@ -22,6 +22,7 @@ mod task;
 mod tests;
 mod threads;
 mod told;
+mod weight;
 mod work;
 
 /// Of addresses and small numbers, looked up with every event; nobody outside chooses them to collide.

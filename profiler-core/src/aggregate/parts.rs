@@ -3,6 +3,7 @@
 use super::aggregator::{Aggregator, Key};
 use super::samples::Running;
 use super::tally::Tally;
+use super::weight::Weight;
 
 impl Aggregator {
     /// Forgets all totals. What lives now counts from `at_ns` on; all events up to then were given. Groups, wakers
@@ -17,11 +18,11 @@ impl Aggregator {
         self.delays.begin_anew();
         for task in self.tasks.values_mut() {
             task.counts_from(at_ns);
-            self.tally.groups[task.group.group as usize].tasks += 1;
+            self.tally.count_task(task.group, task.weight);
         }
         for root in self.roots.values_mut() {
             root.counts_from(at_ns);
-            self.tally.groups[root.group().group as usize].tasks += 1;
+            self.tally.count_task(root.group(), Weight::default());
         }
         for spawn in self.spawns.values_mut() {
             spawn.counts_from(at_ns);

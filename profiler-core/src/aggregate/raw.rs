@@ -94,6 +94,13 @@ pub struct Counts {
     /// Events that rings have told of having dropped.
     pub events_lost: u64,
     pub tasks_seen_late: u64,
+    /// Polls that began, and those of them of tasks that stand for others, too.
+    pub polls: u64,
+    pub thinned_polls: u64,
+    /// Tasks that were seen, those for which they stand: Σ (weight − 1), and the most that one counts for.
+    pub tasks_recorded: u64,
+    pub tasks_left_out: u64,
+    pub heaviest_task: u64,
     /// Polls that began though no wake-up was seen.
     pub wakes_unseen: u64,
     /// Waits that could not be given to one registration.

@@ -11,6 +11,7 @@ use super::registrations::{Place, Registration, Registrations, split};
 use super::rows::{Episode, RawWakerId};
 use super::tally::Tally;
 use super::task::Wake;
+use super::weight::Weight;
 use crate::profile::State;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +77,10 @@ impl Root {
     /// that was heard of it.
     pub(super) fn left(self, _tally: &mut Tally) {
         #[cfg(test)]
-        _tally.rows.probe.ended(self.group, self.since_ns);
+        _tally
+            .rows
+            .probe
+            .ended(self.group, Weight::default(), self.since_ns);
     }
 
     /// To be called before each event, as for tasks.
@@ -143,13 +147,21 @@ impl Root {
 
     pub(super) fn end(mut self, tally: &mut Tally, at_ns: u64, open: bool) {
         #[cfg(test)]
-        tally.rows.probe.ended(self.group, at_ns.max(self.since_ns));
+        tally
+            .rows
+            .probe
+            .ended(self.group, Weight::default(), at_ns.max(self.since_ns));
         let waker = RawWakerId::default();
         match self.now {
             Now::Waiting => {
                 if open {
                     let stack = self.registrations.first_stack();
-                    tally.still_waiting(self.group, stack, at_ns.saturating_sub(self.since_ns));
+                    tally.still_waiting(
+                        self.group,
+                        Weight::default(),
+                        stack,
+                        at_ns.saturating_sub(self.since_ns),
+                    );
                 }
                 self.charge_wait(tally, at_ns, Wake::default(), open);
             }
@@ -191,6 +203,7 @@ impl Root {
                 start_ns: self.since_ns,
                 end_ns,
                 open,
+                weight: Weight::default(),
             });
         }
         self.since_ns = end_ns;

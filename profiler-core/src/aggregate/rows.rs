@@ -4,6 +4,7 @@ use super::HashMap;
 
 use super::labels::RawLabelsId;
 use super::raw::{RawGroupId, RawStack};
+use super::weight::Weight;
 use crate::profile::{State, Stats};
 
 /// Length of a time window.
@@ -80,18 +81,18 @@ pub(super) struct Rows {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Probe {
     pub(super) episodes: Vec<Episode>,
-    /// Per group: Σ (end − begin) of its tasks.
+    /// Per group: Σ weight · (end − begin) of its tasks.
     pub(super) lives_ns: HashMap<RawGroupId, i128>,
 }
 
 #[cfg(test)]
 impl Probe {
-    pub(super) fn begun(&mut self, group: RawGroupId, at_ns: u64) {
-        *self.lives_ns.entry(group).or_default() -= i128::from(at_ns);
+    pub(super) fn begun(&mut self, group: RawGroupId, weight: Weight, at_ns: u64) {
+        *self.lives_ns.entry(group).or_default() -= i128::from(at_ns) * i128::from(weight.get());
     }
 
-    pub(super) fn ended(&mut self, group: RawGroupId, at_ns: u64) {
-        *self.lives_ns.entry(group).or_default() += i128::from(at_ns);
+    pub(super) fn ended(&mut self, group: RawGroupId, weight: Weight, at_ns: u64) {
+        *self.lives_ns.entry(group).or_default() += i128::from(at_ns) * i128::from(weight.get());
     }
 }
 
@@ -107,6 +108,7 @@ pub(super) struct Episode {
     pub(super) end_ns: u64,
     /// Not seen to end: cut off by the end of the recording, or by a loss of events.
     pub(super) open: bool,
+    pub(super) weight: Weight,
 }
 
 impl Rows {
@@ -135,9 +137,11 @@ impl Rows {
             next
         });
         let row = &mut self.rows[at as usize];
-        row.stats.add(episode.end_ns.saturating_sub(episode.start_ns));
-        row.open_episodes += u64::from(episode.open);
-        row.windows.add(episode.start_ns, episode.end_ns);
+        let weight = episode.weight.get();
+        row.stats
+            .add_weighted(episode.end_ns.saturating_sub(episode.start_ns), weight);
+        row.open_episodes += u64::from(episode.open) * weight;
+        row.windows.add(episode.start_ns, episode.end_ns, weight);
     }
 
     /// Forgets all but the numbers of the wakers.
@@ -193,18 +197,22 @@ impl Windows {
         Windows { entries }
     }
 
-    pub(super) fn add(&mut self, start_ns: u64, end_ns: u64) {
+    /// An episode that stands for `weight` of them.
+    pub(super) fn add(&mut self, start_ns: u64, end_ns: u64, weight: u64) {
         let end_ns = end_ns.max(start_ns);
         let (first, last) = (start_ns / WINDOW_NS, end_ns / WINDOW_NS);
+        let mut add = |window, ns: u64| {
+            let sum = &mut self.entry(window).1;
+            *sum = sum.saturating_add(ns.saturating_mul(weight));
+        };
         if first == last {
-            self.entry(first).1 += end_ns - start_ns;
-            return;
+            return add(first, end_ns - start_ns);
         }
-        self.entry(first).1 += (first + 1) * WINDOW_NS - start_ns;
-        self.entry(last).1 += end_ns - last * WINDOW_NS;
+        add(first, (first + 1) * WINDOW_NS - start_ns);
+        add(last, end_ns - last * WINDOW_NS);
         if last > first + 1 {
-            self.entry(first + 1).2 += 1;
-            self.entry(last).2 -= 1;
+            self.entry(first + 1).2 += weight as i64;
+            self.entry(last).2 -= weight as i64;
         }
     }
 
@@ -252,14 +260,14 @@ mod window_tests {
 
     proptest! {
         #[test]
-        fn windows_hold_what_a_naive_split_gives(episodes in prop::collection::vec((0..20 * WINDOW_NS, 0..9 * WINDOW_NS), 0..30)) {
+        fn windows_hold_what_a_naive_split_gives(episodes in prop::collection::vec((0..20 * WINDOW_NS, 0..9 * WINDOW_NS, 1..9u64), 0..30)) {
             let mut windows = Windows::default();
             let mut naive = std::collections::BTreeMap::new();
-            for (start, length) in episodes {
-                windows.add(start, start + length);
+            for (start, length, weight) in episodes {
+                windows.add(start, start + length, weight);
                 for window in start / WINDOW_NS..=(start + length) / WINDOW_NS {
                     let overlap = (start + length).min((window + 1) * WINDOW_NS) - start.max(window * WINDOW_NS);
-                    *naive.entry(window as u32).or_insert(0) += overlap;
+                    *naive.entry(window as u32).or_insert(0) += overlap * weight;
                 }
             }
             naive.retain(|_, ns| *ns != 0);

@@ -12,6 +12,7 @@ use super::HashMap;
 use super::labels::RawLabelsId;
 use super::raw::{RawGroupId, RawStack};
 use super::rows::{Episode, RawRow, RawWakerId, Rows, Windows};
+use super::weight::Weight;
 use crate::profile::{State, Stats};
 
 /// Polls of at least so many sampling periods are hit for certain, whenever the next sample comes.
@@ -93,6 +94,8 @@ pub(super) struct Stretch {
     pub(super) open: bool,
     /// Part of a poll that is longer.
     pub(super) is_part: bool,
+    /// Of the task.
+    pub(super) weight: Weight,
 }
 
 /// Short polls of one group with the same labels.
@@ -101,8 +104,25 @@ struct Pool {
     stats: Stats,
     windows: Windows,
     open_episodes: u64,
-    /// Samples and their weight, by what was found.
-    found: BTreeMap<(State, u32), (u64, u64)>,
+    found: BTreeMap<(State, u32), Found>,
+}
+
+/// Samples that found the same, each as often as its task counts.
+#[derive(Clone, Copy, Debug, Default)]
+struct Found {
+    samples: u64,
+    /// As in [`Stats::excess`].
+    excess: u64,
+    /// The time that they stand for.
+    weight_ns: u64,
+}
+
+impl Found {
+    fn add(&mut self, weight_ns: u64, of_task: u64) {
+        self.samples += of_task;
+        self.excess += of_task * (of_task - 1);
+        self.weight_ns = self.weight_ns.saturating_add(weight_ns.saturating_mul(of_task));
+    }
 }
 
 /// The ring whose thread polls, and when the poll began.
@@ -152,13 +172,13 @@ impl Running {
             rows.probe
                 .episodes
                 .push(stretch.episode(State::Running, 0, stretch.start_ns..stretch.end_ns));
-            pool.stats.add(length_ns);
-            pool.windows.add(stretch.start_ns, stretch.end_ns);
-            pool.open_episodes += u64::from(stretch.open);
+            let weight = stretch.weight.get();
+            pool.stats.add_weighted(length_ns, weight);
+            pool.windows.add(stretch.start_ns, stretch.end_ns, weight);
+            pool.open_episodes += u64::from(stretch.open) * weight;
             for run in samples.into_iter().flat_map(|samples| &samples.runs) {
                 let found = pool.found.entry((run.state, run.stack)).or_default();
-                found.0 += 1;
-                found.1 += run.weight_ns;
+                found.add(run.weight_ns, weight);
             }
             return;
         }
@@ -198,6 +218,7 @@ impl Stretch {
             start_ns: range.start,
             end_ns: range.end,
             open: self.open && range.end == self.end_ns,
+            weight: self.weight,
         }
     }
 }
@@ -214,7 +235,7 @@ impl Pool {
             open_episodes,
             windows,
         };
-        let weight_ns: u64 = self.found.values().map(|found| found.1).sum();
+        let weight_ns: u64 = self.found.values().map(|found| found.weight_ns).sum();
         let total_ns = self.stats.total_ns;
         let split_ns = scaled(total_ns, weight_ns);
         if split_ns == 0 {
@@ -229,21 +250,26 @@ impl Pool {
         let mut rest = self.windows.totals();
         let mut rows = Vec::new();
         let mut passed_ns = 0;
-        for ((state, stack), (samples, found_ns)) in self.found {
+        for ((state, stack), found) in self.found {
             // Of each window its part of what is split, and of that the part that this sample's weight has.
             let part = |ns, passed_ns| share(share(ns, split_ns, total_ns), passed_ns, weight_ns);
-            let of_window = |(window, ns)| (window, part(ns, passed_ns + found_ns) - part(ns, passed_ns));
+            let of_window = |(window, ns)| {
+                (
+                    window,
+                    part(ns, passed_ns + found.weight_ns) - part(ns, passed_ns),
+                )
+            };
             let own: Vec<(u32, u64)> = self.windows.totals().into_iter().map(of_window).collect();
             for (rest, own) in rest.iter_mut().zip(&own) {
                 rest.1 -= own.1;
             }
-            passed_ns += found_ns;
+            passed_ns += found.weight_ns;
             let own_ns = own.iter().map(|window| window.1).sum();
             if own_ns > 0 {
                 rows.push(row(
                     state,
                     stack,
-                    Stats::even(samples, own_ns),
+                    Stats::even(found.samples, found.excess, own_ns),
                     0,
                     Windows::of(own),
                 ));
@@ -251,7 +277,7 @@ impl Pool {
         }
         let rest_ns = rest.iter().map(|window| window.1).sum();
         if rest_ns > 0 {
-            let stats = Stats::even(self.stats.episodes, rest_ns);
+            let stats = Stats::even(self.stats.episodes, self.stats.excess, rest_ns);
             rows.push(row(
                 State::Running,
                 0,
@@ -306,6 +332,7 @@ mod tests {
                 end_ns: at_ns + length_ns,
                 open: false,
                 is_part: false,
+                weight: Weight::default(),
             };
             running.charge(&mut rows, stretch, Some(&of_poll));
             at_ns += length_ns;

@@ -10,6 +10,7 @@ use super::labels::LabelSets;
 use super::raw::{Counts, RawGroup, RawGroupId, RawLongPoll, RawOpenWait, RawStack, TableId};
 use super::rows::Rows;
 use super::samples::Running;
+use super::weight::Weight;
 use super::work::Work;
 use crate::event::Outcome;
 use crate::profile::{LONGEST_POLLS, OLDEST_WAITS};
@@ -41,6 +42,8 @@ pub(super) struct Tally {
     pub(super) counts: Counts,
     pub(super) groups: Vec<RawGroup>,
     group_index: HashMap<GroupKey, RawGroupId>,
+    /// By process and spawn stack: the first group whose tasks have spawned there.
+    parents: HashMap<(u32, u32), u32>,
     /// By process and table: which of them are of interest is known at the end, and by table.
     longest_polls: HashMap<(u32, Option<TableId>), BinaryHeap<Reverse<RawLongPoll>>>,
     /// Tasks by group and the number of the stack.
@@ -51,10 +54,18 @@ pub(super) struct Tally {
 
 impl Tally {
     /// The group of a task that begins, which is counted.
-    pub(super) fn enter_group(&mut self, key: GroupKey) -> RawGroupId {
+    pub(super) fn enter_group(&mut self, key: GroupKey, weight: Weight) -> RawGroupId {
         let id = self.group_of(key);
-        self.groups[id.group as usize].tasks += 1;
+        self.count_task(id, weight);
         id
+    }
+
+    pub(super) fn count_task(&mut self, group: RawGroupId, weight: Weight) {
+        let weight = weight.get();
+        self.groups[group.group as usize].tasks += weight;
+        self.counts.tasks_recorded += 1;
+        self.counts.tasks_left_out += weight - 1;
+        self.counts.heaviest_task = self.counts.heaviest_task.max(weight);
     }
 
     fn group_of(&mut self, key: GroupKey) -> RawGroupId {
@@ -98,6 +109,9 @@ impl Tally {
                 name,
             });
         }
+        if let Some(parent) = parent {
+            self.parents.entry((process, number)).or_insert(parent.group);
+        }
         let group = self.groups.len() as u32;
         self.groups.push(RawGroup {
             process,
@@ -111,27 +125,34 @@ impl Tally {
         RawGroupId { process, group }
     }
 
+    /// The group of the tasks that spawn others at this stack, as far as one was seen to.
+    pub(super) fn parent_at(&self, process: u32, spawn_stack: u32) -> Option<u32> {
+        self.parents.get(&(process, spawn_stack)).copied()
+    }
+
     pub(super) fn table_of(&self, group: RawGroupId) -> Option<TableId> {
         self.groups[group.group as usize].table
     }
 
     /// A task of the group has ended like this. No more end than were seen, whatever a damaged ring says.
-    pub(super) fn ended(&mut self, group: RawGroupId, outcome: Outcome) {
+    pub(super) fn ended(&mut self, group: RawGroupId, weight: Weight, outcome: Outcome) {
         let counts = &mut self.groups[group.group as usize];
-        if counts.completed + counts.panicked + counts.cancelled >= counts.tasks {
+        let weight = weight.get();
+        if counts.completed + counts.panicked + counts.cancelled + weight > counts.tasks {
             return;
         }
         match outcome {
-            Outcome::Ready => counts.completed += 1,
-            Outcome::Panicked => counts.panicked += 1,
-            Outcome::Cancelled => counts.cancelled += 1,
+            Outcome::Ready => counts.completed += weight,
+            Outcome::Panicked => counts.panicked += weight,
+            Outcome::Cancelled => counts.cancelled += weight,
             Outcome::Pending | Outcome::Freed => {}
         }
     }
 
     /// A poll of the group has taken so long.
-    pub(super) fn poll_of(&mut self, group: RawGroupId, duration_ns: u64) {
-        self.groups[group.group as usize].polls.add(duration_ns);
+    pub(super) fn poll_of(&mut self, group: RawGroupId, weight: Weight, duration_ns: u64) {
+        let polls = &mut self.groups[group.group as usize].polls;
+        polls.add_weighted(duration_ns, weight.get());
     }
 
     /// A poll seen from its start to its end.
@@ -148,8 +169,8 @@ impl Tally {
     }
 
     /// A task of the group still waits there when all ends.
-    pub(super) fn still_waiting(&mut self, group: RawGroupId, stack: u32, waited_ns: u64) {
-        *self.open_waits.entry((group, stack)).or_default() += 1;
+    pub(super) fn still_waiting(&mut self, group: RawGroupId, weight: Weight, stack: u32, waited_ns: u64) {
+        *self.open_waits.entry((group, stack)).or_default() += weight.get();
         let wait = (waited_ns, (group, stack));
         if self.oldest_waits.len() < OLDEST_WAITS {
             self.oldest_waits.push(Reverse(wait));

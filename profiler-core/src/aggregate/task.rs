@@ -28,6 +28,7 @@ use super::relays::Owner;
 use super::rows::{Episode, RawWakerId};
 use super::samples::{PollKey, PollSamples, Stretch};
 use super::tally::Tally;
+use super::weight::Weight;
 use crate::profile::State;
 
 /// A wake-up that has come.
@@ -85,11 +86,18 @@ pub(super) struct Task {
     pub(super) labels: RawLabelsId,
     /// Whether the running poll has registered anything.
     registered: bool,
+    pub(super) weight: Weight,
 }
 
 impl Task {
     /// A task that is scheduled since its spawn.
-    pub(super) fn spawned(group: RawGroupId, id: u64, labels: RawLabelsId, at_ns: u64) -> Task {
+    pub(super) fn spawned(
+        group: RawGroupId,
+        id: u64,
+        labels: RawLabelsId,
+        weight: Weight,
+        at_ns: u64,
+    ) -> Task {
         Task {
             group,
             id,
@@ -99,14 +107,21 @@ impl Task {
             registrations: Registrations::default(),
             labels,
             registered: false,
+            weight,
         }
     }
 
     /// A task of which nothing is known but when it began.
-    pub(super) fn unknown_since(group: RawGroupId, id: u64, labels: RawLabelsId, at_ns: u64) -> Task {
+    pub(super) fn unknown_since(
+        group: RawGroupId,
+        id: u64,
+        labels: RawLabelsId,
+        weight: Weight,
+        at_ns: u64,
+    ) -> Task {
         Task {
             now: Now::Lost,
-            ..Task::spawned(group, id, labels, at_ns)
+            ..Task::spawned(group, id, labels, weight, at_ns)
         }
     }
 
@@ -267,6 +282,7 @@ impl Task {
             end_ns: at_ns.max(self.since_ns),
             open,
             is_part,
+            weight: self.weight,
         }
     }
 
@@ -308,7 +324,10 @@ impl Task {
     /// The task ends, or (`open`) the recording does.
     pub(super) fn end(mut self, tally: &mut Tally, at_ns: u64, open: bool) {
         #[cfg(test)]
-        tally.rows.probe.ended(self.group, at_ns.max(self.since_ns));
+        tally
+            .rows
+            .probe
+            .ended(self.group, self.weight, at_ns.max(self.since_ns));
         match self.now {
             Now::Running { .. } if !open => {
                 self.registrations.clear();
@@ -317,7 +336,12 @@ impl Task {
             _ => {
                 if open && matches!(self.now, Now::Waiting) {
                     let stack = self.registrations.first_stack();
-                    tally.still_waiting(self.group, stack, at_ns.saturating_sub(self.since_ns));
+                    tally.still_waiting(
+                        self.group,
+                        self.weight,
+                        stack,
+                        at_ns.saturating_sub(self.since_ns),
+                    );
                 }
                 self.charge_now(tally, at_ns, open);
             }
@@ -357,7 +381,7 @@ impl Task {
         let is_part = samples.as_ref().is_some_and(PollSamples::is_part);
         let stretch = self.stretch(at_ns, open, is_part);
         tally.running.charge(&mut tally.rows, stretch, samples.as_ref());
-        tally.poll_of(self.group, stretch.end_ns - self.known_ns);
+        tally.poll_of(self.group, self.weight, stretch.end_ns - self.known_ns);
         self.since_ns = stretch.end_ns;
     }
 
@@ -393,6 +417,7 @@ impl Task {
             start_ns: self.since_ns,
             end_ns,
             open,
+            weight: self.weight,
         });
         self.since_ns = end_ns;
     }

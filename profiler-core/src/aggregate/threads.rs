@@ -4,6 +4,7 @@ use super::delays::{Deed, PastPoll, PastPolls};
 use super::labels::RawLabelsId;
 use super::raw::RawGroupId;
 use super::relays::Chain;
+use super::weight::Weight;
 
 /// A poll that a thread has begun and not ended.
 #[derive(Clone, Copy, Debug)]
@@ -11,6 +12,7 @@ pub(super) struct Polling {
     /// The task's address.
     pub(super) subject: u64,
     pub(super) group: RawGroupId,
+    pub(super) weight: Weight,
     pub(super) start_ns: u64,
     /// Another poll ran within it.
     pub(super) is_host: bool,

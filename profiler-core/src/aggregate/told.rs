@@ -4,6 +4,7 @@ use super::aggregator::{Aggregator, Key};
 use super::labels::RawLabelsId;
 use super::root::Root;
 use super::task::Task;
+use super::weight::Weight;
 use super::work::Done;
 
 impl Aggregator {
@@ -66,10 +67,12 @@ impl Aggregator {
     /// Units of work are done; with that begins the next piece.
     pub(super) fn worked(&mut self, ring: usize, at_ns: u64, units: u64) {
         let labels = self.labels_on(ring);
-        let (group, begun_ns) = match self.polled_on(ring).map(|(key, task)| (key, task.group)) {
-            Some((key, group)) => (Some(group), self.pieces.insert(key, at_ns)),
+        let polled = self.polled_on(ring);
+        let (group, weight, begun_ns) = match polled.map(|(key, task)| (key, task.group, task.weight)) {
+            Some((key, group, weight)) => (Some(group), weight, self.pieces.insert(key, at_ns)),
             None => (
                 self.root_on(ring).map(|(_, root)| root.group()),
+                Weight::default(),
                 self.threads[ring].begun_ns.replace(at_ns),
             ),
         };
@@ -80,6 +83,7 @@ impl Aggregator {
             units,
             at_ns,
             begun_ns,
+            weight,
         });
     }
 }

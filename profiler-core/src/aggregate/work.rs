@@ -5,6 +5,7 @@ use super::HashMap;
 use super::labels::RawLabelsId;
 use super::raw::RawGroupId;
 use super::rows::WINDOW_NS;
+use super::weight::Weight;
 use crate::profile::Stats;
 
 /// Work done by the tasks of one group under one set of labels.
@@ -31,6 +32,8 @@ pub(super) struct Done {
     pub(super) at_ns: u64,
     /// When this piece was begun, if that was told.
     pub(super) begun_ns: Option<u64>,
+    /// Of the task: what others that it stands for have done, nobody told.
+    pub(super) weight: Weight,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -48,7 +51,10 @@ impl Work {
             units,
             at_ns,
             begun_ns,
+            weight,
         } = done;
+        let weight = weight.get();
+        let units = units.saturating_mul(weight);
         let next = self.work.len();
         let at = *self.index.entry((process, group, labels)).or_insert(next);
         if at == next {
@@ -64,7 +70,7 @@ impl Work {
         let work = &mut self.work[at];
         work.units = work.units.saturating_add(units);
         if let Some(begun_ns) = begun_ns {
-            work.pieces.add(at_ns.saturating_sub(begun_ns));
+            work.pieces.add_weighted(at_ns.saturating_sub(begun_ns), weight);
         }
         // Never above: see `MAX_NS`.
         let window = u32::try_from(at_ns / WINDOW_NS).unwrap_or(u32::MAX);

@@ -16,7 +16,7 @@ use crate::view::{By, FrameKind, Rules};
 pub(super) const ALPHA: f64 = 0.05;
 
 /// Nodes with fewer episodes, both sides taken together, are not tested.
-pub(super) const MIN_EPISODES: u64 = 20;
+pub(super) const MIN_EPISODES: f64 = 20.0;
 
 #[derive(Clone, Debug)]
 pub struct DiffOptions {
@@ -170,7 +170,7 @@ pub(super) fn node_of(
     let spread = of_difference(&base, &new);
     let standard_error = spread.variance.sqrt();
     let half = t_quantile(1.0 - ALPHA / 2.0, spread.dof) * standard_error;
-    let is_tested = can_test && base.episodes.saturating_add(new.episodes) >= MIN_EPISODES;
+    let is_tested = can_test && base.effective() + new.effective() >= MIN_EPISODES;
     let p = match standard_error > 0.0 {
         true => two_sided_p(effect / standard_error, spread.dof),
         false => 1.0,

@@ -21,6 +21,13 @@ pub struct Estimate {
     pub(super) rates: Vec<f64>,
 }
 
+impl Estimate {
+    /// How many episodes, each of them seen, would tell as much.
+    pub(super) fn effective(&self) -> f64 {
+        self.episodes as f64 * self.stats.effective_part()
+    }
+}
+
 /// A variance, and how well it is known.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Spread {

@@ -7,7 +7,7 @@ use crate::profile::Profile;
 use crate::view::{Activity, FrameKind};
 
 /// Places with fewer episodes in a run say too little about its load.
-const MIN_EPISODES: u64 = 20;
+const MIN_EPISODES: f64 = 20.0;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Exposure {
@@ -130,7 +130,10 @@ fn loads(runs: &[&Profile], places: &[Place]) -> Vec<(f64, Spread)> {
     places.iter().skip(1).for_each(|place| ends[place.parent] = false);
     let counted = |is_usable: fn(FrameKind) -> bool| -> Vec<Vec<f64>> {
         let usable = places.iter().zip(&ends).filter(|(place, is_end)| {
-            let enough = place.measures.iter().all(|measure| measure.ended >= MIN_EPISODES);
+            let enough = place
+                .measures
+                .iter()
+                .all(|measure| measure.effective() >= MIN_EPISODES);
             **is_end && enough && is_usable(place.kind)
         });
         usable.map(|(place, _)| log_ratios(runs, place)).collect()

@@ -46,7 +46,7 @@ pub(super) struct Measure {
     pub(super) stats: Stats,
     /// Episodes that were seen to end.
     pub(super) ended: u64,
-    /// Σ ns⁴ over the episodes, to the histogram's 12.5 %: how well Σ ns² itself is known.
+    /// Σ (weight · ns)⁴ over the episodes, to the histogram's 12.5 % and the mean weight: how well Σ ns² itself is known.
     pub(super) fourth: f64,
     pub(super) blocks: Vec<u64>,
 }
@@ -65,7 +65,8 @@ impl Measure {
         if ended > 0 {
             measure.stats = row.stats.clone();
             let quartic = |(ns, episodes): (u64, u64)| (ns as f64).powi(4) * episodes as f64;
-            measure.fourth = row.stats.histogram().map(quartic).sum();
+            let weight = 1.0 / row.stats.effective_part();
+            measure.fourth = row.stats.histogram().map(quartic).sum::<f64>() * weight.powi(3);
         }
         for &(window, ns) in &row.windows {
             if let Some(block) = measure.blocks.get_mut(blocks.number(window)) {
@@ -73,6 +74,11 @@ impl Measure {
             }
         }
         measure
+    }
+
+    /// How many episodes that were seen to end, each for itself, would tell as much.
+    pub(super) fn effective(&self) -> f64 {
+        self.ended as f64 * self.stats.effective_part()
     }
 
     pub(super) fn merge(&mut self, other: &Measure) {

@@ -27,6 +27,13 @@ pub fn objections(base: &[&Profile], new: &[&Profile], diff: &Diff) -> Vec<Strin
                 quality.events_lost, quality.threads_lost, quality.stacks_lost
             ));
         }
+        if quality.stacks_left_out > 0 {
+            objections.push(format!(
+                "a {side} run has no stacks of {} short waits, as there was too much to record: their stacks could look new \
+                 or gone",
+                quality.stacks_left_out
+            ));
+        }
     }
     let [sampled, plain]: [BTreeSet<&str>; 2] = [true, false].map(|is_sampled| {
         runs()

@@ -73,7 +73,8 @@ fn compared(node: &DiffNode, part: f64) -> Percentile {
         true => (node.standard_error.powi(2) / independent).max(1.0),
         false => 1.0,
     };
-    let [base_count, new_count] = [base, new].map(|side| side.episodes as f64 / alike);
+    let [base_count, new_count] =
+        [base, new].map(|side| side.episodes as f64 * side.effective_part() / alike);
     let is_tested = base_count.min(new_count) * (1.0 - part) >= MIN_BEYOND;
     let [of_base, of_new] =
         [(base, base_count), (new, new_count)].map(|(side, count)| Known::of(side, part, count));

@@ -17,6 +17,11 @@ pub(super) struct Wait {
 
 /// What was recorded in so many seconds. Waits are numbered in their stacks: `app::handle` → `app::wait_N`.
 pub(super) fn recorded(waits: &[Wait], seconds: u64, seed: u64) -> Profile {
+    thinned(waits, seconds, seed, 1)
+}
+
+/// The same with one in so many tasks recorded, each of which waits once.
+pub(super) fn thinned(waits: &[Wait], seconds: u64, seed: u64, weight: u64) -> Profile {
     let mut random = Random(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 0xa5a5);
     let mut builder = ProfileBuilder::new();
     let group = builder.group("app::handle", TaskKind::Task, 1);
@@ -38,11 +43,14 @@ pub(super) fn recorded(waits: &[Wait], seconds: u64, seed: u64) -> Profile {
             if start >= end {
                 break;
             }
+            if weight > 1 && !random.next().is_multiple_of(weight) {
+                continue;
+            }
             let stop = stop.clamp(start, end);
-            stats.add(stop - start);
+            stats.add_weighted(stop - start, weight);
             for window in start / WINDOW_NS..=(stop / WINDOW_NS).min(seconds - 1) {
                 let (from, to) = (window * WINDOW_NS, (window + 1) * WINDOW_NS);
-                windows[window as usize] += stop.min(to).saturating_sub(start.max(from));
+                windows[window as usize] += weight * stop.min(to).saturating_sub(start.max(from));
             }
         }
         let row = builder.row(group, stack, State::Waiting, 0, 0);

@@ -1,6 +1,6 @@
 //! The rates of errors that `docs/statistics.md` states, counted in recordings by dice with fixed seeds.
 
-use super::simulate::{Wait, recorded};
+use super::simulate::{Wait, recorded, thinned};
 use super::*;
 use crate::profile::{Profile, State, Stats, TaskKind, Work};
 use crate::view::testing::ProfileBuilder;
@@ -22,6 +22,45 @@ fn per(exposure: Exposure) -> DiffOptions {
         exposure,
         ..DiffOptions::default()
     }
+}
+
+/// A program of which one run is recorded whole and the other thinned is not taken for a changed one, neither by the time of
+/// its waits nor by their lengths; and one that has changed is still found.
+#[test]
+fn a_thinned_recording_knows_its_errors() {
+    const PAIRS: u64 = 200;
+    let waits = waits(&[
+        (800.0, 2.0),
+        (400.0, 5.0),
+        (100.0, 30.0),
+        (50.0, 8.0),
+        (20.0, 50.0),
+        (9.0, 10.0),
+    ]);
+    let mut slower = waits.clone();
+    slower[2].mean_ms *= 1.6;
+    let (mut any, mut longer, mut found) = (0, 0, 0);
+    for pair in 0..PAIRS {
+        let base = recorded(&waits, 20, 2 * pair);
+        let compared = |new: &[Wait]| {
+            let new = thinned(new, 20, 2 * pair + 1, 8);
+            compare(&[&base], &[&new], &DiffOptions::default())
+        };
+        let diff = compared(&waits);
+        let is_longer = |node: &DiffNode| {
+            let verdict = |of: &Percentile| matches!(of.verdict, Length::Longer | Length::Shorter);
+            node.percentiles.iter().any(verdict)
+        };
+        any += u64::from(!diff.findings.is_empty());
+        longer += u64::from(diff.nodes.iter().any(is_longer));
+        let diff = compared(&slower);
+        let is_slower = |&at: &usize| diff.nodes[at].verdict == Verdict::Slower;
+        found += u64::from(diff.findings.iter().any(is_slower));
+    }
+    println!("findings in {any}, lengths in {longer} of {PAIRS}; {found} found");
+    assert!(any <= PAIRS * 8 / 100, "{any}");
+    assert!(longer <= PAIRS * 8 / 100, "{longer}");
+    assert!(found >= PAIRS * 80 / 100, "{found}");
 }
 
 /// No is said of a program against itself, and is wrong in at most one of five cases in which a tenth of all time was

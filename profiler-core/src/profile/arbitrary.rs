@@ -119,7 +119,7 @@ fn meta() -> impl Strategy<Value = Meta> {
 
 fn quality() -> impl Strategy<Value = Quality> {
     (
-        any::<[u64; 9]>(),
+        any::<[u64; 15]>(),
         any::<(u32, u32, u32)>(),
         text(),
         vec(text(), 0..3),
@@ -135,6 +135,12 @@ fn quality() -> impl Strategy<Value = Quality> {
                 waits_split,
                 samples,
                 labels_lost,
+                tasks_recorded,
+                tasks_left_out,
+                heaviest_task,
+                stacks_left_out,
+                overhead_ns,
+                program_cpu_ns,
             ] = counts;
             Quality {
                 events,
@@ -149,6 +155,12 @@ fn quality() -> impl Strategy<Value = Quality> {
                 sampling_hz: frames.2,
                 samples,
                 labels_lost,
+                tasks_recorded,
+                tasks_left_out,
+                heaviest_task,
+                stacks_left_out,
+                overhead_ns,
+                program_cpu_ns,
                 clock,
                 notes,
             }

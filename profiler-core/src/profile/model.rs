@@ -129,6 +129,16 @@ pub struct Quality {
     pub samples: u64,
     /// Labels beyond those that are told apart: their values are `…`.
     pub labels_lost: u64,
+    /// Tasks recorded, of whatever kind; and those that were not, because too much was going on: some of the others count
+    /// for them, so many by estimate, and each for so many at most.
+    pub tasks_recorded: u64,
+    pub tasks_left_out: u64,
+    pub heaviest_task: u64,
+    /// Waits under 10 µs whose stacks were not taken, for the same reason.
+    pub stacks_left_out: u64,
+    /// Estimated: what recording cost the programs, of all the CPU time that they used meanwhile. 0 if not known.
+    pub overhead_ns: u64,
+    pub program_cpu_ns: u64,
     /// "tsc" or "monotonic".
     pub clock: String,
     /// Plain sentences for the user, e.g. why a process could not be tapped.

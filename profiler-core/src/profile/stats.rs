@@ -7,12 +7,16 @@ use serde::{Deserialize, Serialize};
 /// Sub-buckets per power of two: a bucket is at most 12.5 % wide.
 const SUB_BITS: u32 = 3;
 
-/// Statistics of a set of episodes.
+/// Statistics of a set of episodes. One that was seen counts as often as its weight says: others like it were not.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stats {
+    /// Σ weight.
     pub episodes: u64,
+    /// Σ weight · (weight − 1): 0 where each episode was seen.
+    pub excess: u64,
+    /// Σ weight · ns.
     pub total_ns: u64,
-    /// Σ ns² over the episodes: the variance of the total under a compound Poisson model.
+    /// Σ (weight · ns)² over the episodes seen: the variance of the total under a compound Poisson model, thinned.
     pub sum_sq_ns2: u128,
     pub max_ns: u64,
     /// (bucket, episodes), ascending by bucket; see [`bucket_of`].
@@ -21,22 +25,32 @@ pub struct Stats {
 
 impl Stats {
     pub fn add(&mut self, duration_ns: u64) {
-        self.episodes += 1;
-        self.total_ns = self.total_ns.saturating_add(duration_ns);
-        self.sum_sq_ns2 = self.sum_sq_ns2.saturating_add(u128::from(duration_ns).pow(2));
-        self.max_ns = self.max_ns.max(duration_ns);
-        self.count(bucket_of(duration_ns), 1);
+        self.add_weighted(duration_ns, 1);
     }
 
-    /// So many episodes (at least one) of nearly the same length.
-    pub fn even(episodes: u64, total_ns: u64) -> Stats {
+    /// An episode that stands for `weight` (at least one) of them.
+    pub fn add_weighted(&mut self, duration_ns: u64, weight: u64) {
+        let weighted_ns = duration_ns.saturating_mul(weight);
+        self.episodes += weight;
+        self.excess = self.excess.saturating_add(weight * (weight - 1));
+        self.total_ns = self.total_ns.saturating_add(weighted_ns);
+        self.sum_sq_ns2 = self.sum_sq_ns2.saturating_add(u128::from(weighted_ns).pow(2));
+        self.max_ns = self.max_ns.max(duration_ns);
+        self.count(bucket_of(duration_ns), weight);
+    }
+
+    /// So many episodes (at least one), with that excess, of nearly the same length.
+    pub fn even(episodes: u64, excess: u64, total_ns: u64) -> Stats {
         let episodes = episodes.max(1);
         let (each_ns, longer) = (total_ns / episodes, total_ns % episodes);
+        let squares = u128::from(each_ns).pow(2) * u128::from(episodes - longer)
+            + u128::from(each_ns + 1).pow(2) * u128::from(longer);
         let mut stats = Stats {
             episodes,
+            excess,
             total_ns,
-            sum_sq_ns2: u128::from(each_ns).pow(2) * u128::from(episodes - longer)
-                + u128::from(each_ns + 1).pow(2) * u128::from(longer),
+            sum_sq_ns2: squares
+                .saturating_add(u128::from(excess).saturating_mul(squares / u128::from(episodes))),
             max_ns: each_ns + u64::from(longer > 0),
             histogram: Vec::new(),
         };
@@ -49,11 +63,20 @@ impl Stats {
 
     pub fn merge(&mut self, other: &Stats) {
         self.episodes += other.episodes;
+        self.excess = self.excess.saturating_add(other.excess);
         self.total_ns = self.total_ns.saturating_add(other.total_ns);
         self.sum_sq_ns2 = self.sum_sq_ns2.saturating_add(other.sum_sq_ns2);
         self.max_ns = self.max_ns.max(other.max_ns);
         for &(bucket, episodes) in &other.histogram {
             self.count(bucket, episodes);
+        }
+    }
+
+    /// As much as these episodes tell is told by so large a part of them if each is seen: Σ weight / Σ weight². 1 of none.
+    pub fn effective_part(&self) -> f64 {
+        match self.excess {
+            0 => 1.0,
+            excess => self.episodes as f64 / (self.episodes as f64 + excess as f64),
         }
     }
 
@@ -178,6 +201,26 @@ mod tests {
             merged.merge(&of(&b));
             prop_assert_eq!(merged, of(&[a, b].concat()));
         }
+    }
+
+    #[test]
+    fn an_episode_may_stand_for_several() {
+        let mut stats = Stats::default();
+        (0..10).for_each(|_| stats.add_weighted(100, 8));
+        (0..20).for_each(|_| stats.add(50));
+        assert_eq!((stats.episodes, stats.total_ns, stats.max_ns), (100, 9000, 100));
+        assert_eq!(stats.sum_sq_ns2, 10 * 800 * 800 + 20 * 50 * 50);
+        assert_eq!(stats.effective_part(), 100.0 / (10.0 * 64.0 + 20.0));
+        assert_eq!(stats.quantile_ns(0.2), stats.histogram_ends().next().unwrap().0);
+        assert_eq!(stats.quantile_ns(0.21), 100);
+        assert_eq!(stats.histogram().map(|bucket| bucket.1).sum::<u64>(), 100);
+    }
+
+    #[test]
+    fn even_episodes_know_their_error_as_added_ones_do() {
+        let mut added = Stats::default();
+        (0..10).for_each(|_| added.add_weighted(100, 8));
+        assert_eq!(Stats::even(80, added.excess, 8000), added);
     }
 
     #[test]

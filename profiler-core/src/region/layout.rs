@@ -7,7 +7,7 @@ use crate::ring::RingControl;
 use crate::stack_table::StackControl;
 
 /// Changes with every change of the layout or of the events.
-pub const LAYOUT_VERSION: u64 = 6;
+pub const LAYOUT_VERSION: u64 = 7;
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"asyncprf");
 
 /// Names the region to recorded processes: `PATH:TOKEN`, the token in hexadecimal. Inherited by all descendants.
@@ -47,6 +47,10 @@ pub(super) struct Header {
     pub(super) ring_words: u64,
     /// 1 while events are wanted.
     pub(super) recording: AtomicU64,
+    /// What is left out ([`Thinning`](crate::thinning::Thinning)); 0: nothing.
+    pub(super) thinning: AtomicU64,
+    /// How long a wait is short, in ticks.
+    pub(super) short_wait_ticks: u64,
     /// Not 0 if threads may be asked for their stacks: then the ticks in which one that is on a CPU answers.
     pub(super) prompt_ticks: AtomicU64,
     /// When the recorder was last heard of, and after what silence it counts as gone (0: never).

@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::layout::{
     FILE_LEN, Header, LAYOUT_VERSION, Layout, MAGIC, PROCESS_WORDS, RING_WORDS, RingWords, THREAD_SLOTS,
@@ -20,6 +21,7 @@ use crate::ring::{Consumer, Producer};
 use crate::slots::Slots;
 use crate::stack_table::StackTable;
 use crate::texts::TextTable;
+use crate::thinning::{SHORT_WAIT_NS, Thinning};
 
 /// Name of the anonymous file.
 const FILE_NAME: &std::ffi::CStr = c"asyncprof";
@@ -81,6 +83,7 @@ impl Region {
             (*header).clock = clock as u64;
             (*header).base_ticks = clock.ticks();
             (*header).ring_words = ring_words as u64;
+            (*header).short_wait_ticks = clock.ticks_in(Duration::from_nanos(SHORT_WAIT_NS));
         }
         region.header().recording.store(1, Ordering::Release);
         Ok((region, file))
@@ -165,6 +168,32 @@ impl Region {
     /// What [`Region::is_recording`] asks.
     pub fn recording_word(&self) -> &AtomicU64 {
         &self.header().recording
+    }
+
+    /// Words of a ring that are used.
+    pub fn ring_words(&self) -> usize {
+        (self.header().ring_words as usize).min(RING_WORDS)
+    }
+
+    /// What processes are told to leave out.
+    pub fn thinning(&self) -> Thinning {
+        Thinning::decode(self.thinning_word().load(Ordering::Relaxed))
+    }
+
+    /// By the recorder: from now on this is left out.
+    pub fn set_thinning(&self, thinning: Thinning) {
+        let word = self.thinning_word();
+        word.store(thinning.encode(word.load(Ordering::Relaxed)), Ordering::Relaxed);
+    }
+
+    /// What [`Region::thinning`] decodes.
+    pub fn thinning_word(&self) -> &AtomicU64 {
+        &self.header().thinning
+    }
+
+    /// How long a wait is short, in ticks.
+    pub fn short_wait_ticks(&self) -> u64 {
+        self.header().short_wait_ticks
     }
 
     /// Says that the recorder is there. From now on it counts as gone when it has not said so for this long.
@@ -317,7 +346,7 @@ impl Region {
                 ring.get_or_init(|| mapping)
             }
         };
-        words.get(..(self.header().ring_words as usize).min(RING_WORDS))
+        words.get(..self.ring_words())
     }
 
     pub fn processes_lost(&self) -> u64 {

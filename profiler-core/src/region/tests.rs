@@ -3,12 +3,14 @@
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 
 use super::shared::create_memfd;
 use super::*;
 use crate::clock::ClockSource;
 use crate::event::{Event, Kind};
 use crate::process_info::ProcessInfo;
+use crate::thinning::{Thinning, has_thinned};
 
 fn path_of(file: &File) -> PathBuf {
     format!("/proc/self/fd/{}", file.as_raw_fd()).into()
@@ -61,6 +63,23 @@ fn two_mappings_see_the_same_recording() {
         slot,
         "the killed process's ring is free again"
     );
+}
+
+#[test]
+fn what_is_to_be_left_out_is_told() {
+    let (recorder, file) = Region::create(7, ClockSource::detect(), None).unwrap();
+    let app = Region::open(&path_of(&file), 7).unwrap();
+    assert_eq!(app.thinning_word().load(Ordering::Relaxed), 0);
+    assert!(app.short_wait_ticks() > 0);
+    let thinning = Thinning {
+        skip_short_stacks: true,
+        level: 3,
+    };
+    recorder.set_thinning(thinning);
+    assert_eq!(app.thinning(), thinning);
+    recorder.set_thinning(Thinning::default());
+    assert_eq!(app.thinning(), Thinning::default());
+    assert!(has_thinned(app.thinning_word().load(Ordering::Relaxed)));
 }
 
 #[test]

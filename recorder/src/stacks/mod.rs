@@ -73,7 +73,8 @@ impl StackSampler {
             looked_ticks: 0,
             most_open_files: settings.most_open_files,
         };
-        state.region.enable_sampling(prompt_ticks(&state.region));
+        let prompt_ticks = state.region.clock().ticks_in(PROMPT);
+        state.region.enable_sampling(prompt_ticks);
         let (hz, begin_thread) = (settings.freq_hz, settings.begin_thread);
         let thread = thread::Builder::new()
             .name("asyncprof-look".into())
@@ -296,15 +297,6 @@ fn note(obstacle: &mut Option<String>, pid: u32, error: &io::Error) {
              its threads (/proc/{pid}/task/*/syscall: {error})"
         ));
     }
-}
-
-/// [`PROMPT`] in ticks, roughly: measured for a moment.
-fn prompt_ticks(region: &Region) -> u64 {
-    let (start, from) = (Instant::now(), region.now());
-    while start.elapsed() < PROMPT {
-        std::hint::spin_loop();
-    }
-    region.now() - from
 }
 
 /// Asks the kernel to let this thread run soon after it wakes, at the price of short turns: what it does takes

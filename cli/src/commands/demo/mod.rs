@@ -77,6 +77,7 @@ impl DemoCommand {
             shown_command: Some(shown_command),
             output: self.output,
             freq_hz: DEFAULT_FREQ_HZ,
+            max_overhead: None,
             duration: None,
             keep_running: false,
             allow_unknown_tokio: false,

@@ -11,6 +11,7 @@ mod passed;
 mod roots;
 mod sim_relays;
 mod simulator;
+mod thinned;
 mod truth;
 
 use super::aggregator::Aggregator;

@@ -1,7 +1,7 @@
 //! Who spawned whom, as groups tell it.
 
 use super::{Timed, aggregate, event};
-use crate::event::{Kind, Outcome};
+use crate::event::{BY_LEFT_OUT, Kind, Outcome};
 
 fn spawn(ring: usize, at_ns: u64, task: u64, stack: u64) -> Timed {
     (ring, at_ns, event(Kind::Spawn, task, 0, stack))
@@ -28,6 +28,34 @@ fn families(events: impl IntoIterator<Item = Timed>) -> Vec<(u32, Vec<u32>, u64)
             (place(group), ancestors.map(place).collect(), tasks)
         })
         .collect()
+}
+
+#[test]
+fn what_is_spawned_by_a_task_that_is_left_out_has_the_parent_that_its_kind_has() {
+    let by_left_out = |at_ns, task, stack| (0, at_ns, event(Kind::Spawn, task, BY_LEFT_OUT, stack));
+    let events = [
+        // Whose loop hosts all tasks of its thread.
+        start(0, 0, 0x100, 0),
+        by_left_out(1, 0x200, 3),
+        start(0, 2, 0x200, 2),
+        end(0, 3, 0x200, Outcome::Ready),
+        spawn(0, 4, 0x300, 2),
+        start(0, 5, 0x300, 1),
+        spawn(0, 6, 0x400, 3),
+        end(0, 7, 0x300, Outcome::Pending),
+        start(1, 7, 0x400, 2),
+        by_left_out(8, 0x500, 3),
+        start(0, 9, 0x500, 2),
+        end(0, 10, 0x500, Outcome::Ready),
+    ];
+    let expected = [
+        (0, vec![], 1),
+        // No other was seen by then.
+        (3, vec![], 1),
+        (2, vec![0], 1),
+        (3, vec![2, 0], 2),
+    ];
+    assert_eq!(families(events), expected);
 }
 
 #[test]
