@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 requirements=${2:-fixtures/python/requirements.txt}
 
-supported() { "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null; }
+supported() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null; }
 
 newest() {
     local python found=
@@ -20,7 +20,7 @@ newest() {
 python=${1:-}
 python=${python:-$(newest)}
 if [[ -z $python ]] || ! supported "$python"; then
-    echo "no Python from 3.10 to 3.14 was found (looked under pyenv and for python3): install one" >&2
+    echo "no Python from 3.11 to 3.14 was found (looked under pyenv and for python3): install one" >&2
     exit 1
 fi
 version=$("$python" -c 'import sys; print("%d.%d.%d" % sys.version_info[:3])')

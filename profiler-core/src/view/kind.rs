@@ -305,6 +305,27 @@ mod tests {
         );
     }
 
+    /// Before CPython 3.11, where tests with packages do not run.
+    #[test]
+    fn python_functions_that_do_not_know_their_class() {
+        const WAIT: &str = "asyncio.locks.wait";
+        let anyio = |function: &str| format!("anyio._backends._asyncio.{function}");
+        let [event, limiter, receives, group, start] =
+            ["wait", "acquire_on_behalf_of", "receive", "__aexit__", "start"].map(anyio);
+        for (stack, kind) in [
+            (vec![WAIT], Kind::Notify),
+            (vec![WAIT, &event], Kind::Notify),
+            (vec![WAIT, &event, "anyio.streams.memory.receive"], Kind::Channel),
+            (vec![WAIT, &limiter], Kind::Lock),
+            (vec![WAIT, &receives], Kind::Io),
+            (vec!["asyncio.locks.acquire"], Kind::Lock),
+            (vec![&group], Kind::Join),
+            (vec![&start], Kind::Join),
+        ] {
+            assert_eq!(kind_of(&stack), Some(kind), "{stack:?}");
+        }
+    }
+
     #[test]
     fn the_waker_tells_the_rest() {
         assert_eq!(decide(None, Some(Kind::Timer), false), Kind::Timer);

@@ -116,6 +116,7 @@ pub(super) const PYTHON_AWAITS: &[Row] = &[
     ("asyncio.locks.wait", "uvicorn.protocols", Io),
     ("asyncio.locks.wait", "", Notify),
     ("anyio._backends._asyncio.__aexit__", "", Join),
+    ("anyio._backends._asyncio.start", "", Join),
     ("asyncio.locks", "", Lock),
     ("asyncio.queues", "", Channel),
     ("anyio.streams.memory", "", Channel),
