@@ -52,9 +52,14 @@ succeeded() {
 
 # test_file VERSION FILE PROGRAM: runs it both ways; notes the number of tests that ended alike.
 test_file() {
-    local record=("$asyncprof" record -q -o "$work/recorded.data" -- "$3")
+    local record=("$asyncprof" record -o "$work/recorded.data" -- "$3")
     outcomes "$3" >"$work/alone"
     outcomes "${record[@]}" >"$work/recorded"
+    if grep "ran unobserved: it holds a tokio" "$work/err" >&2; then
+        different=1
+        echo "$2 $1 **not recorded**" >>"$work/table"
+        return 0
+    fi
     local tests
     tests=$(grep -c ' ok$' "$work/alone" || true)
     [ "$tests" -gt 0 ] || [ "$(wc -l <"$work/alone")" -gt 1 ] || return 0
@@ -78,7 +83,9 @@ for version in "${versions[@]}"; do
     fetch "$version"
     cd "$work/tokio-$version"
     # A file that needs more than the features above is left out, and not in the list.
-    cargo test --no-run --no-fail-fast --tests --features "$features" 2>&1 | tee "$work/build-$version.log" |
+    # Built in its own folder a package's sources have no path, which is what tells the version.
+    RUSTFLAGS="--remap-path-prefix=src=$PWD/src" \
+        cargo test --no-run --no-fail-fast --tests --features "$features" 2>&1 | tee "$work/build-$version.log" |
         sed -n 's/^ *Executable \(tests\/[^ ]*\) (\(.*\))$/\1 \2/p' >"$work/programs-$version"
     [ -s "$work/programs-$version" ] || { tail "$work/build-$version.log" >&2; exit 1; }
     while read -r file program; do
