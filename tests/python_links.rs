@@ -95,8 +95,9 @@ fn work_in_threads_is_a_task_of_its_own() {
         let profile = recorded(python, "workers.py", &[]);
         let version = &python.version;
         for (name, pieces, ends) in [
-            ("workers.sleeps", 24, (21, 3, 0)),
+            ("workers.sleeps", 21, (18, 3, 0)),
             ("workers.spins", 3, (3, 0, 0)),
+            ("workers.holds", 3, (3, 0, 0)),
             ("time.sleep", 3, (3, 0, 0)),
             ("workers.fails", 1, (0, 0, 1)),
         ] {
