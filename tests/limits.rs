@@ -9,7 +9,7 @@ use libc::{SIGCONT, SIGINT, SIGSTOP};
 
 use crate::support::fixtures::fixture;
 use crate::support::invariants::{self, Quality};
-use crate::support::observed::{chance, tasks_named};
+use crate::support::observed::{chance, storm, tasks_named};
 use crate::support::recording::Folder;
 use crate::support::run::{Running, record_command, signal, text, wait_until};
 
@@ -142,7 +142,7 @@ fn a_million_tasks_are_counted_in_little_memory() {
 fn bug_a_storm_filled_our_memory() {
     let (profile, peak) = recorded_with_peak("storm", &["3000000"]);
     assert!(peak < MOST_BYTES, "{peak} bytes");
-    let storm = tasks_named(&profile, TaskKind::Task, "spawned in storm::spawn_all");
+    let storm = storm(&profile);
     assert!(
         storm.completed <= storm.tasks && storm.tasks <= 3_000_000 + chance([&storm]),
         "{storm:?}"

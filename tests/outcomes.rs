@@ -4,7 +4,7 @@ use asyncprof_core::profile::{Group, Profile, Row, State, TaskKind};
 
 use crate::support::fixtures::fixture;
 use crate::support::invariants::{self, Quality};
-use crate::support::observed::{chance, tasks_named};
+use crate::support::observed::{chance, storm, tasks_named};
 use crate::support::recording::Recording;
 use crate::support::truth::{self, Truth};
 
@@ -116,7 +116,7 @@ fn a_storm_of_tasks_is_counted_to_the_last() {
     let recording = Recording::new(&[], fixture("waits", "release", "storm"), &["20000"]);
     let profile = recording.profile();
     invariants::check(&profile, Quality::complete(true));
-    let storm = group(&profile, "spawned in storm::spawn_all");
+    let storm = storm(&profile);
     assert_eq!(ends(&storm), [20_000, 20_000, 0, 0]);
 }
 
@@ -126,7 +126,7 @@ fn a_long_storm_is_counted_or_its_losses_are_told() {
     let recording = Recording::new(&[], fixture("waits", "release", "storm"), &[]);
     let profile = recording.profile();
     invariants::check(&profile, Quality::lossy());
-    let storm = group(&profile, "spawned in storm::spawn_all");
+    let storm = storm(&profile);
     let told = recording.stderr();
     match (profile.quality.events_lost, profile.quality.tasks_left_out) {
         (0, 0) => assert_eq!(ends(&storm), [100_000, 100_000, 0, 0]),

@@ -1,21 +1,11 @@
 //! More than is taken in, or may be spent: what is left out, and that it is told.
 
-use asyncprof_core::profile::{Group, Profile, TaskKind};
+use asyncprof_core::profile::Profile;
 
 use crate::support::fixtures::fixture;
 use crate::support::invariants::{self, Quality};
-use crate::support::observed::{chance, tasks_named};
+use crate::support::observed::{chance, storm};
 use crate::support::recording::Recording;
-
-/// The tasks of the storm. A sample may have hit one, and then they are named by what it found.
-fn storm(profile: &Profile) -> Group {
-    let named = |name| tasks_named(profile, TaskKind::Task, name);
-    let [mut storm, sampled] = ["spawned in storm::spawn_all", "storm::ready_at_once"].map(named);
-    storm.polls.merge(&sampled.polls);
-    storm.tasks += sampled.tasks;
-    storm.completed += sampled.completed;
-    storm
-}
 
 /// Estimates of tasks, their ends and their polls, each of which is `truth` and must be within what the coins allow.
 fn assert_estimated(profile: &Profile, truth: u64) {

@@ -8,7 +8,7 @@
 pub const SHORT_WAIT_NS: u64 = 10_000;
 
 /// The function of the only frame that a short wait's stack has if it was not taken.
-pub const SHORT_WAIT: &str = "(wait under 10 µs: stack not taken)";
+pub const SHORT_WAIT: &str = "(stack not taken: likely a wait under 10 µs)";
 
 /// What is left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -107,9 +107,19 @@ fn path(tree: &CallTree, leaf: NodeId) -> Shown {
 
 /// The groups of a kind with this name, added up.
 pub fn tasks_named(profile: &Profile, kind: TaskKind, name: &str) -> Group {
+    tasks_with(profile, kind, &[name])
+}
+
+/// The tasks of the fixture `storm`. A sample may have hit one, and then they are named by what it found.
+pub fn storm(profile: &Profile) -> Group {
+    let names = ["spawned in storm::spawn_all", "storm::ready_at_once"];
+    tasks_with(profile, TaskKind::Task, &names)
+}
+
+fn tasks_with(profile: &Profile, kind: TaskKind, names: &[&str]) -> Group {
     let mut sum = Group::default();
     for group in &profile.groups {
-        if group.kind == kind && profile.string(group.name) == name {
+        if group.kind == kind && names.contains(&profile.string(group.name)) {
             sum.polls.merge(&group.polls);
             sum.tasks += group.tasks;
             sum.completed += group.completed;
