@@ -11,7 +11,8 @@ use asyncprof_core::event::{
     Kind, LABEL_REMOVED, LIBRARY_BLOCKING, LIBRARY_TASKS, MAX_SUBJECT, Outcome, wake_aux,
 };
 
-use crate::recorder::{self, Polled};
+use crate::polled::Polled;
+use crate::recorder;
 use crate::tokio::is_root_waker;
 use crate::unwind::Entry;
 

@@ -18,6 +18,7 @@ mod modules;
 mod panic_tap;
 mod patch;
 mod pauses;
+mod polled;
 mod recorder;
 mod restart;
 mod sampling;

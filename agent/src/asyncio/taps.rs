@@ -11,7 +11,8 @@ use super::layout::innermost;
 use super::links::TAG;
 use super::memory::{type_of, word};
 use super::tap::{self, CANCELLED, PENDING, Tap};
-use crate::recorder::{self, Polled};
+use crate::polled::Polled;
+use crate::recorder;
 
 type Call = unsafe extern "C-unwind" fn(Object, Object, Object) -> Object;
 type Builtin = unsafe extern "C-unwind" fn(Object, Object) -> Object;

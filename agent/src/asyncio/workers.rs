@@ -16,7 +16,8 @@ use super::names::ascii;
 use super::probe::attribute;
 use super::tap::{self, Tap};
 use super::{attach, taps};
-use crate::recorder::{self, Polled, Thread, Work};
+use crate::polled::{Polled, Work};
+use crate::recorder::{self, Thread};
 
 /// The function of a pool's threads.
 const LOOP: &str = "_worker";

@@ -8,7 +8,8 @@ use asyncprof_core::thinning::has_thinned;
 
 use super::left_out::is_marked;
 use super::tables::{TASK_TABLES, TaskFn, TaskTable};
-use crate::recorder::{self, Polled, Thread};
+use crate::polled::Polled;
+use crate::recorder::{self, Thread};
 use crate::unwind::Entry;
 
 /// Bits of a task's state word, the same in all known versions.

@@ -90,9 +90,10 @@ impl Aggregator {
             #[cfg(test)]
             tally.rows.probe.begun(group, weight, begun_ns);
             let labels = spawn.map_or(RawLabelsId::default(), |spawn| spawn.labels);
+            let task = Task::spawned(group, id, labels, weight, begun_ns);
             match spawn {
-                Some(Spawn { polled: false, .. }) => Task::spawned(group, id, labels, weight, begun_ns),
-                _ => Task::unknown_since(group, id, labels, weight, begun_ns),
+                Some(Spawn { polled: false, .. }) => task,
+                _ => task.unknown(),
             }
         });
         task.face(tally, losses, at_ns);
@@ -191,11 +192,8 @@ impl Aggregator {
         let begun_ns = spawn.at_ns.min(at_ns);
         #[cfg(test)]
         self.tally.rows.probe.begun(group, spawn.weight, begun_ns);
-        let task = if spawn.polled {
-            Task::unknown_since(group, 0, spawn.labels, spawn.weight, begun_ns)
-        } else {
-            Task::spawned(group, 0, spawn.labels, spawn.weight, begun_ns)
-        };
+        let task = Task::spawned(group, 0, spawn.labels, spawn.weight, begun_ns);
+        let task = if spawn.polled { task.unknown() } else { task };
         self.tasks.insert(key, task);
     }
 

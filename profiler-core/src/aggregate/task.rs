@@ -111,17 +111,11 @@ impl Task {
         }
     }
 
-    /// A task of which nothing is known but when it began.
-    pub(super) fn unknown_since(
-        group: RawGroupId,
-        id: u64,
-        labels: RawLabelsId,
-        weight: Weight,
-        at_ns: u64,
-    ) -> Task {
+    /// Nothing is known of it but when it began.
+    pub(super) fn unknown(self) -> Task {
         Task {
             now: Now::Lost,
-            ..Task::spawned(group, id, labels, weight, at_ns)
+            ..self
         }
     }
 
