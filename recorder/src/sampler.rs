@@ -389,8 +389,14 @@ impl State {
             };
             let held_before = ring.held.len();
             let (held, last, overload) = (&mut ring.held, &mut ring.last_ticks, &mut self.overload);
+            let (beside, is_losing) = (&mut self.beside, ring.losing_until.is_some());
             let mut words = 0;
             let result = consumer.drain(|event| {
+                if event.kind == Kind::Gap && is_losing {
+                    // Events came between the drain that found the loss and where it began: what they tell of the thread
+                    // ends here, too.
+                    beside.push((slot, gap(*last, 0)));
+                }
                 *last = event.ticks.max(*last);
                 words += event.kind.words();
                 overload.wrote(event.kind);
