@@ -107,25 +107,25 @@ fn path(tree: &CallTree, leaf: NodeId) -> Shown {
 
 /// The groups of a kind with this name, added up.
 pub fn tasks_named(profile: &Profile, kind: TaskKind, name: &str) -> Group {
-    tasks_with(profile, kind, &[name])
+    added_up(profile, |group| {
+        group.kind == kind && profile.string(group.name) == name
+    })
 }
 
-/// The tasks of the fixture `storm`. A sample may have hit one, and then they are named by what it found.
+/// The tasks of the fixture `storm`: all but the one that spawns them. How they are named depends on whether a sample has
+/// hit one.
 pub fn storm(profile: &Profile) -> Group {
-    let names = ["spawned in storm::spawn_all", "storm::ready_at_once"];
-    tasks_with(profile, TaskKind::Task, &names)
+    added_up(profile, |group| group.kind == TaskKind::Task && group.tasks > 1)
 }
 
-fn tasks_with(profile: &Profile, kind: TaskKind, names: &[&str]) -> Group {
+fn added_up(profile: &Profile, is_meant: impl Fn(&Group) -> bool) -> Group {
     let mut sum = Group::default();
-    for group in &profile.groups {
-        if group.kind == kind && names.contains(&profile.string(group.name)) {
-            sum.polls.merge(&group.polls);
-            sum.tasks += group.tasks;
-            sum.completed += group.completed;
-            sum.cancelled += group.cancelled;
-            sum.panicked += group.panicked;
-        }
+    for group in profile.groups.iter().filter(|group| is_meant(group)) {
+        sum.polls.merge(&group.polls);
+        sum.tasks += group.tasks;
+        sum.completed += group.completed;
+        sum.cancelled += group.cancelled;
+        sum.panicked += group.panicked;
     }
     sum
 }
