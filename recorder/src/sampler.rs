@@ -2,10 +2,8 @@
 //! them to the aggregator.
 
 use std::cmp::Reverse;
-use std::collections::hash_map::Entry;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -22,6 +20,7 @@ use parking_lot::Mutex;
 use crate::burden::Burden;
 use crate::live::LiveTasks;
 use crate::overload::Overload;
+use crate::processes::Processes;
 use crate::recording::{Parts, Settings};
 use crate::stacks::BlockedSample;
 use crate::symbolize::ObjectFile;
@@ -172,16 +171,6 @@ fn panicked() -> io::Error {
     io::Error::other("the sampler thread panicked; please report this")
 }
 
-/// A process in the region's table.
-#[derive(Clone, Copy, Debug)]
-struct Live {
-    /// Its number in the recording.
-    number: u32,
-    pid: u32,
-    /// When it was found to be gone.
-    gone_ticks: Option<u64>,
-}
-
 #[derive(Clone, Debug, Default)]
 struct Ring {
     /// Read and not yet given to the aggregator, in the order of time: no event is earlier than the one before.
@@ -199,10 +188,7 @@ struct State {
     region: Arc<Region>,
     rate: TickRate,
     aggregator: Aggregator,
-    processes: Vec<ProcessInfo>,
-    files: HashMap<String, ObjectFile>,
-    /// By slot in the region.
-    live: HashMap<usize, Live>,
+    processes: Processes,
     rings: Vec<Ring>,
     /// What is known of rings but does not come from them, by slot: samples of blocked threads, losses.
     beside: Vec<(usize, Event)>,
@@ -225,9 +211,7 @@ impl State {
             region,
             rate: TickRate::NANOSECONDS,
             aggregator,
-            processes: Vec::new(),
-            files: HashMap::new(),
-            live: HashMap::new(),
+            processes: Processes::default(),
             rings: Vec::new(),
             beside: Vec::new(),
             damaged_rings: 0,
@@ -261,7 +245,7 @@ impl State {
             }
             let settled = self.region.now().saturating_sub(self.ticks_of(SETTLING_NS));
             let most_read = self.drain();
-            interval = if self.find_processes() || most_read > EASY_FILL {
+            interval = if self.processes.find(&self.region) || most_read > EASY_FILL {
                 shortest
             } else {
                 (interval * 2).min(longest)
@@ -275,7 +259,7 @@ impl State {
                 tasks_alive: self.aggregator.tasks_alive(),
                 events: counts.events,
                 events_lost: self.region.events_lost(),
-                tapped_processes: self.processes.iter().filter(|info| info.tap.is_tapped()).count(),
+                tapped_processes: self.processes.tapped(),
             };
             // Nobody waiting for the answer any more is nothing of note.
             match ask {
@@ -300,8 +284,8 @@ impl State {
     fn recorded(&self, raw: RawProfile, end_ns: u64) -> Recorded {
         Recorded {
             raw,
-            processes: self.processes.clone(),
-            files: self.files.clone(),
+            processes: self.processes.all.clone(),
+            files: self.processes.files.clone(),
             rate: self.rate,
             duration_ns: end_ns.saturating_sub(self.begun_ns),
             damaged_rings: self.damaged_rings,
@@ -433,8 +417,7 @@ impl State {
     /// Tells the taps what to leave out, now that the fullest ring was so full.
     fn leave_out(&mut self, ring_fill: f64, lost: u64) {
         let fill = ring_fill.max(self.held() as f64 / MOST_HELD as f64);
-        let running = self.live.values().filter(|live| live.gone_ticks.is_none());
-        let pids = running.map(|live| live.pid);
+        let pids = self.processes.running_pids();
         let counts = self.aggregator.counts();
         let thinning = self
             .overload
@@ -456,7 +439,7 @@ impl State {
         while self.feed_some(until) {
             if self.held() < MOST_HELD {
                 self.drain();
-                self.find_processes();
+                self.processes.find(&self.region);
             }
         }
     }
@@ -513,88 +496,17 @@ impl State {
             self.aggregator
                 .sample(ring, at_ns, state, event.value as u32, weight_ns);
         } else {
-            let live = &self.live;
-            let process_of = |slot: u16| {
-                live.get(&usize::from(slot))
-                    .map_or(u32::MAX, |process| process.number)
-            };
+            let processes = &self.processes;
+            let process_of = |slot: u16| processes.number_in(slot.into());
             self.aggregator.event(ring, at_ns, event, process_of);
-        }
-    }
-
-    /// Whether there are new ones.
-    fn find_processes(&mut self) -> bool {
-        let mut found = Vec::new();
-        for (slot, pid) in self.region.processes() {
-            if self.live.contains_key(&slot) {
-                continue;
-            }
-            // Looked at before the message: one that is gone and has left none was killed before it could.
-            let is_gone = pid != 0 && !is_alive(pid);
-            match self.region.process_info(slot) {
-                Some(info) => found.push((slot, info)),
-                None if is_gone => self.region.release_process(slot),
-                None => {}
-            }
-        }
-        // A process that becomes another program may get a lower slot for it than it had.
-        found.sort_by_key(|(_, info)| info.started_ticks);
-        let is_news = !found.is_empty();
-        for (slot, info) in found {
-            if !info.tap.is_tapped() {
-                // No events will come from it; a script may start more of them than there are slots.
-                self.region.release_process(slot);
-                self.processes.push(info);
-                continue;
-            }
-            let now = self.region.now();
-            // The same process, running another program now.
-            for former in self.live.values_mut().filter(|live| live.pid == info.pid) {
-                former.gone_ticks.get_or_insert(info.started_ticks.min(now));
-            }
-            self.live.insert(
-                slot,
-                Live {
-                    number: self.processes.len() as u32,
-                    pid: info.pid,
-                    gone_ticks: None,
-                },
-            );
-            self.open_files(&info);
-            self.processes.push(info);
-        }
-        let now = self.region.now();
-        for live in self
-            .live
-            .values_mut()
-            .filter(|live| live.gone_ticks.is_none() && !is_alive(live.pid))
-        {
-            live.gone_ticks = Some(now);
-        }
-        is_news
-    }
-
-    fn open_files(&mut self, info: &ProcessInfo) {
-        for module in &info.modules {
-            if let Entry::Vacant(vacant) = self.files.entry(module.path.clone())
-                && let Ok(file) = ObjectFile::open(&module.path)
-            {
-                vacant.insert(file);
-            }
         }
     }
 
     /// Ends the processes of which no event can come any more; all that are gone if the recording stops.
     fn end_processes(&mut self, settled: u64, stop: Option<u64>) {
-        let gone = |live: &Live| {
-            live.gone_ticks
-                .is_some_and(|gone| stop.is_some() || gone <= settled)
-        };
-        let ended: Vec<(usize, Live)> = self.live.extract_if(|_, live| gone(live)).collect();
-        for (slot, live) in ended {
-            // The end of the recording is known exactly, the end of a process only when we look.
-            let at_ticks = live.gone_ticks.into_iter().chain(stop).min().unwrap_or(settled);
-            self.aggregator.process_ended(live.number, self.rate.ns(at_ticks));
+        for (slot, ended) in self.processes.end(settled, stop) {
+            self.aggregator
+                .process_ended(ended.number, self.rate.ns(ended.at_ticks));
             self.region.release_process(slot);
         }
     }
@@ -609,25 +521,4 @@ fn gap(ticks: u64, lost: u64) -> Event {
         aux: 0,
         value: lost,
     }
-}
-
-/// Whether a process of this number exists; one that ended and was not waited for does not. One whose main thread
-/// has ended looks like that, too, but other threads of it still run.
-fn is_alive(pid: u32) -> bool {
-    let process = PathBuf::from(format!("/proc/{pid}"));
-    thread_runs(&process)
-        || std::fs::read_dir(process.join("task"))
-            .is_ok_and(|threads| threads.flatten().any(|thread| thread_runs(&thread.path())))
-}
-
-fn thread_runs(folder: &Path) -> bool {
-    let Ok(stat) = std::fs::read_to_string(folder.join("stat")) else {
-        return false;
-    };
-    // The state follows the name, which is in parentheses and may contain any of its own.
-    let state = stat
-        .rsplit(')')
-        .next()
-        .and_then(|rest| rest.trim_start().chars().next());
-    !matches!(state, Some('Z' | 'X') | None)
 }
