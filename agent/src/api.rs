@@ -97,13 +97,11 @@ unsafe extern "C" fn label(key: *const u8, key_len: usize, value: *const u8, val
     // SAFETY: the caller's promise.
     let (key, value) = unsafe { (text(key, key_len), text(value, value_len)) };
     let key = thread.text(key.unwrap_or_default());
-    match value {
-        Some(value) => {
-            let value = thread.text(value);
-            thread.write(Kind::Label, key, 0, value);
-        }
-        None => thread.write(Kind::Label, key, LABEL_REMOVED, 0),
-    }
+    let (aux, value) = match value {
+        Some(value) => (0, thread.text(value)),
+        None => (LABEL_REMOVED, 0),
+    };
+    thread.write(Kind::Label, key, aux, value);
 }
 
 /// # Safety

@@ -431,9 +431,9 @@ impl Thread {
         }
     }
 
-    /// Writes one event, stamped now if its kind is.
+    /// Writes one event, stamped now if its kind is. False if it found no room.
     #[inline(always)]
-    pub(crate) fn write(&mut self, kind: Kind, subject: u64, aux: u16, value: u64) {
+    pub(crate) fn write(&mut self, kind: Kind, subject: u64, aux: u16, value: u64) -> bool {
         self.busy = true;
         compiler_fence(Ordering::SeqCst);
         let ticks = if kind.has_time() {
@@ -453,6 +453,7 @@ impl Thread {
         }
         compiler_fence(Ordering::SeqCst);
         self.busy = false;
+        written
     }
 
     /// The tag of a registration made now, from 1 to `most`, which is one less than a power of two.

@@ -3,15 +3,16 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use asyncprof_core::clock::ClockSource;
 use asyncprof_core::event::{BY_LEFT_OUT, Event, Kind};
 use asyncprof_core::named_frame::{Named, record_of};
 use asyncprof_core::region::Region;
-use asyncprof_core::thinning::{SHORT_WAIT, Thinning};
+use asyncprof_core::thinning::{Cull, Parity, SHORT_WAIT, Thinning};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, yield_now};
 
 const WORKERS: usize = 2;
@@ -109,6 +110,152 @@ fn what_is_left_out_is_made_up_for() {
         }))
         .unwrap();
     assert_eq!(recording.short_waits(), 0);
+
+    recording.thin(0, false);
+    old_tasks_are_left_out(&runtime, &mut recording);
+}
+
+/// And those that stay are worth as many as they all were.
+fn old_tasks_are_left_out(runtime: &Runtime, recording: &mut Recording) {
+    let mut old = Old::new(runtime, TASKS / 4);
+    recording.events();
+    let mut alive = polled(&old.round(recording));
+    assert_eq!(alive.len(), TASKS / 4);
+    let mut weight = 1;
+    for (parity, step) in [(Parity::Even, 2), (Parity::Odd, 1), (Parity::Even, 1)] {
+        recording.cull(Some(Cull { parity, step }));
+        // Who has thrown does not throw again, not even in another cull of that parity.
+        let mut events = old.round(recording);
+        events.append(&mut old.round(recording));
+        recording.cull(None);
+        events.append(&mut old.round(recording));
+        recording.cull(Some(Cull { parity, step: 5 }));
+        events.append(&mut old.round(recording));
+        let left_out: Vec<u64> = of_kind(&events, Kind::LeftOut)
+            .map(|event| event.subject)
+            .collect();
+        let steps = of_kind(&events, Kind::PollStart).filter(|event| event.id_and_step().1 > 0);
+        let stayed: Vec<u64> = steps
+            .map(|event| {
+                assert_eq!(event.id_and_step().1, step);
+                event.subject
+            })
+            .collect();
+        let thrown: HashSet<u64> = left_out.iter().chain(&stayed).copied().collect();
+        assert_eq!(left_out.len() + stayed.len(), alive.len(), "each throws once");
+        assert_eq!(thrown, alive);
+        let stayed: HashSet<u64> = stayed.into_iter().collect();
+        assert_eq!(polled(&events), stayed);
+        assert_is_chance(stayed.len(), alive.len(), step);
+
+        recording.cull(None);
+        let events = old.round(recording);
+        let woken: HashSet<u64> = of_kind(&events, Kind::Wake).map(|event| event.subject).collect();
+        assert_eq!((polled(&events), woken), (stayed.clone(), stayed.clone()));
+        assert_eq!(count(&events, Kind::PollPending), stayed.len());
+        (alive, weight) = (stayed, weight << step);
+    }
+    let sigma = ((TASKS / 4 * (weight - 1)) as f64).sqrt();
+    let error = (alive.len() * weight).abs_diff(TASKS / 4) as f64;
+    assert!(error <= 5.0 * sigma, "{} · {weight}", alive.len());
+
+    // New ones throw at their first poll.
+    recording.cull(Some(Cull {
+        parity: Parity::Even,
+        step: 2,
+    }));
+    let new = Old::new(runtime, TASKS / 4);
+    let events = recording.events();
+    assert_eq!(count(&events, Kind::LeftOut) + polled(&events).len(), TASKS / 4);
+    assert_is_chance(polled(&events).len(), TASKS / 4, 2);
+
+    // They end as they would, and that is told of those that are recorded.
+    recording.cull(None);
+    let expected = alive.len() + polled(&events).len();
+    old.finish(runtime);
+    new.finish(runtime);
+    let events = recording.events();
+    assert_eq!(count(&events, Kind::PollEnd), expected);
+    assert_eq!((count(&events, Kind::End), count(&events, Kind::LeftOut)), (0, 0));
+}
+
+/// So many of those that threw have stayed.
+fn assert_is_chance(stayed: usize, threw: usize, step: u32) {
+    let p = f64::from(step).exp2().recip();
+    let sigma = (threw as f64 * p * (1.0 - p)).sqrt();
+    let error = (stayed as f64 - threw as f64 * p).abs();
+    assert!(error <= 5.0 * sigma, "{stayed} of {threw}");
+}
+
+/// Tasks that wait for one word after the other, and count them.
+struct Old {
+    words: Vec<mpsc::UnboundedSender<()>>,
+    tasks: Vec<JoinHandle<usize>>,
+    heard: Arc<AtomicUsize>,
+    rounds: usize,
+}
+
+impl Old {
+    /// Each was polled once.
+    fn new(runtime: &Runtime, tasks: usize) -> Old {
+        let heard = Arc::new(AtomicUsize::new(0));
+        let (words, tasks) = (0..tasks)
+            .map(|_| {
+                let (words, mut word) = mpsc::unbounded_channel();
+                let heard = Arc::clone(&heard);
+                let task = runtime.spawn(async move {
+                    let mut count = 0;
+                    heard.fetch_add(1, Ordering::Relaxed);
+                    while word.recv().await.is_some() {
+                        count += 1;
+                        heard.fetch_add(1, Ordering::Relaxed);
+                    }
+                    count
+                });
+                (words, task)
+            })
+            .unzip();
+        let old = Old {
+            words,
+            tasks,
+            heard,
+            rounds: 0,
+        };
+        old.wait();
+        old
+    }
+
+    /// Returns what was written.
+    fn round(&mut self, recording: &mut Recording) -> Vec<Event> {
+        self.words.iter().for_each(|word| word.send(()).unwrap());
+        self.rounds += 1;
+        self.wait();
+        recording.events()
+    }
+
+    /// Until all have heard all.
+    fn wait(&self) {
+        while self.heard.load(Ordering::Relaxed) < self.tasks.len() * (self.rounds + 1) {
+            std::thread::yield_now();
+        }
+    }
+
+    fn finish(self, runtime: &Runtime) {
+        drop(self.words);
+        for task in self.tasks {
+            assert_eq!(runtime.block_on(task).unwrap(), self.rounds);
+        }
+    }
+}
+
+fn of_kind(events: &[Event], kind: Kind) -> impl Iterator<Item = &Event> {
+    events.iter().filter(move |event| event.kind == kind)
+}
+
+fn polled(events: &[Event]) -> HashSet<u64> {
+    of_kind(events, Kind::PollStart)
+        .map(|event| event.subject)
+        .collect()
 }
 
 /// So many tasks, alive at once, each of which suspends twice.
@@ -160,7 +307,7 @@ fn waiting(runtime: &Runtime, tasks: usize) -> Vec<Waiting> {
 }
 
 fn count(events: &[Event], kind: Kind) -> usize {
-    events.iter().filter(|event| event.kind == kind).count()
+    of_kind(events, kind).count()
 }
 
 /// What the events tell of tasks.
@@ -176,11 +323,10 @@ struct Tasks {
 impl Tasks {
     /// Events of one task come in no order, if they are of several threads.
     fn of(events: &[Event]) -> Tasks {
-        let of_kind = |kind| events.iter().filter(move |event| event.kind == kind);
-        let spawned: HashMap<u64, u16> = of_kind(Kind::Spawn)
+        let spawned: HashMap<u64, u16> = of_kind(events, Kind::Spawn)
             .map(|event| (event.subject, event.aux))
             .collect();
-        let polled: HashSet<u64> = of_kind(Kind::PollStart).map(|event| event.subject).collect();
+        let polled = polled(events);
         let chosen: HashMap<u64, u16> = polled
             .iter()
             .filter_map(|task| Some((*task, *spawned.get(task)?)))
@@ -188,7 +334,7 @@ impl Tasks {
         Tasks {
             late: polled.len() - chosen.len(),
             chosen,
-            ended: of_kind(Kind::PollEnd).count(),
+            ended: count(events, Kind::PollEnd),
         }
     }
 
@@ -212,6 +358,14 @@ impl Recording {
         self.region.set_thinning(Thinning {
             skip_short_stacks,
             level,
+            cull: None,
+        });
+    }
+
+    fn cull(&self, cull: Option<Cull>) {
+        self.region.set_thinning(Thinning {
+            cull,
+            ..Thinning::default()
         });
     }
 

@@ -31,7 +31,7 @@ pub enum Kind {
     /// was chosen: it stands for 2^aux tasks all its life (0: for itself), and maybe [`BY_LEFT_OUT`]. Value: the spawn stack; its upper half: the number of the name
     /// among the [texts](crate::texts) that the program gave it, or 0.
     Spawn = 3,
-    /// Aux: index of the task's table; value: the runtime's own task id (0 if it has none).
+    /// Aux: index of the task's table; value: [`poll_value`].
     PollStart = 4,
     /// Aux: an [`Outcome`], and maybe [`LINGERS`].
     PollEnd = 5,
@@ -75,6 +75,8 @@ pub enum Kind {
     /// is by that one, whatever is polled here. Subject: the task that is woken; value: the address of the one that has
     /// ended, 0 for nobody.
     Passed = 21,
+    /// A poll of the task begins, and from here on no more is told of it: a [cull](crate::thinning::Cull) left it out.
+    LeftOut = 22,
 }
 
 /// In the aux of a [`Kind::Spawn`]: by a task that is left out, whatever else is polled here.
@@ -98,8 +100,19 @@ pub fn wake_aux(tag: u16, relays: u8) -> u16 {
     u16::from(relays) << 8 | tag & 0xff
 }
 
+/// Bits of a [`Kind::PollStart`]'s value that hold the task's id.
+const ID_BITS: u32 = 56;
+const ID_MASK: u64 = (1 << ID_BITS) - 1;
+
+/// The value of a [`Kind::PollStart`]: the runtime's own task id (0 if it has none), and the step of the
+/// [cull](crate::thinning::Cull) in which the task stays: from this poll on it stands for 2^step times as many. Else 0.
+#[inline]
+pub fn poll_value(id: u64, step: u32) -> u64 {
+    u64::from(step) << ID_BITS | id & ID_MASK
+}
+
 impl Kind {
-    const ALL: [Kind; 21] = [
+    const ALL: [Kind; 22] = [
         Kind::ThreadStart,
         Kind::Gap,
         Kind::Spawn,
@@ -121,6 +134,7 @@ impl Kind {
         Kind::TableNamed,
         Kind::PollPending,
         Kind::Passed,
+        Kind::LeftOut,
     ];
 
     fn from_byte(byte: u8) -> Option<Kind> {
@@ -138,7 +152,8 @@ impl Kind {
             | Kind::RootEnd
             | Kind::RelayWake
             | Kind::RelayDrop
-            | Kind::Work => 2,
+            | Kind::Work
+            | Kind::LeftOut => 2,
             _ => MAX_WORDS,
         }
     }
@@ -205,6 +220,11 @@ impl Event {
         (self.aux & 0xff, usize::from(self.aux >> 8))
     }
 
+    /// Of a poll's start: what [`poll_value`] was made of.
+    pub fn id_and_step(self) -> (u64, u32) {
+        (self.value & ID_MASK, (self.value >> ID_BITS) as u32)
+    }
+
     /// The record's words; only the first [`Kind::words`] of them are to be written.
     #[inline]
     pub fn encode(self) -> [u64; MAX_WORDS] {
@@ -257,7 +277,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn decode_reverses_encode(kind in 1u8..=21, ticks in 0..=TICKS_MASK, subject in 0..=SUBJECT_MASK, aux: u16, value: u64) {
+        fn decode_reverses_encode(kind in 1u8..=22, ticks in 0..=TICKS_MASK, subject in 0..=SUBJECT_MASK, aux: u16, value: u64) {
             let kind = Kind::from_byte(kind).unwrap();
             let event = match kind {
                 Kind::Await => Event { kind, ticks: 0, subject: 0, aux: aux & 0xff, value: value & SUBJECT_MASK },
@@ -268,7 +288,7 @@ mod tests {
 
         #[test]
         fn any_word_decodes_or_is_refused(word: u64) {
-            let known = (1..=21).contains(&(word >> 56));
+            let known = (1..=22).contains(&(word >> 56));
             prop_assert_eq!(Event::kind_of(word).is_some(), known);
         }
     }

@@ -488,6 +488,7 @@ impl<'a> Assembler<'a> {
             tasks_recorded: counts.tasks_recorded,
             tasks_left_out: counts.tasks_left_out,
             heaviest_task: counts.heaviest_task,
+            tasks_cut_short: counts.tasks_cut_short,
             stacks_left_out: stacks_left_out(&self.profile),
             overhead_ns: self.recorded.burden.overhead_ns,
             program_cpu_ns: self.recorded.burden.cpu_ns,

@@ -205,6 +205,7 @@ mod tests {
         Thinning {
             skip_short_stacks,
             level,
+            cull: None,
         }
     }
 

@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicBool;
 use asyncprof_core::process_info::{Tap, TaskTable as TaskTableInfo};
 
 use super::arc_wakers::Callees;
+use super::cull::StayedTable;
 use super::left_out::LeftOutTable;
 use super::roles::{self, Roles};
 use super::tables::{
@@ -216,7 +217,7 @@ fn scan(range: &Range<u64>, roles: &HashMap<u64, Roles>, program: &Module, calle
 
 /// Notes the originals, then replaces them.
 fn install(found: Vec<(Range<u64>, Found)>, version: Version) -> std::io::Result<Vec<TaskTableInfo>> {
-    let (mut task_tables, mut left_out) = (Vec::new(), Vec::new());
+    let (mut task_tables, mut left_out, mut stayed) = (Vec::new(), Vec::new(), Vec::new());
     let (mut patches, mut clones) = (Vec::new(), Vec::new());
     let (mut wakers, mut relays) = (0, 0);
     for (range, found) in found {
@@ -227,22 +228,10 @@ fn install(found: Vec<(Range<u64>, Found)>, version: Version) -> std::io::Result
             let table = unsafe { task_table(address, index) };
             // SAFETY: as above; the range is mapped.
             left_out.push(unsafe { LeftOutTable::of(&table, range.end) });
+            // SAFETY: as above.
+            stayed.push(unsafe { StayedTable::of(&table, range.end) });
             task_tables.push(table);
-            words.extend([
-                (address + slot::POLL * 8, task_taps::poll as *const () as u64),
-                (
-                    address + slot::SCHEDULE * 8,
-                    task_taps::schedule as *const () as u64,
-                ),
-                (
-                    address + slot::DEALLOC * 8,
-                    task_taps::dealloc as *const () as u64,
-                ),
-                (
-                    address + slot::SHUTDOWN * 8,
-                    task_taps::shutdown as *const () as u64,
-                ),
-            ]);
+            words.extend(task_taps::taps().map(|(slot, tap)| (address + slot * 8, tap)));
         }
         for (address, kind) in found.waker_tables {
             if kind == WakerKind::Relay {
@@ -275,7 +264,7 @@ fn install(found: Vec<(Range<u64>, Found)>, version: Version) -> std::io::Result
         poll_address: table.poll as *const () as u64,
     });
     let infos = infos.collect();
-    let _ = TASK_TABLES.set(TaskTables::new(task_tables, left_out));
+    let _ = TASK_TABLES.set(TaskTables::new(task_tables, left_out, stayed));
     // Clones carry tags, which only our functions know: other threads must find those in place before the first clone.
     for (range, words) in patches.into_iter().chain(clones) {
         // SAFETY: the ranges were scanned, the addresses lie in them, and our functions have the originals' types.
@@ -300,6 +289,7 @@ unsafe fn task_table(address: u64, index: u16) -> TaskTable {
         // SAFETY: the caller's promise.
         id_offset: unsafe { *((address + slot::ID_OFFSET * 8) as *const u64) },
         seen: AtomicBool::new(false),
+        stayed_in: None,
     }
 }
 

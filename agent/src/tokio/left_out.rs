@@ -14,7 +14,7 @@ use super::task_taps;
 use crate::recorder::Thread;
 
 /// Words of a table in every known version; those built with `tokio_unstable` have the last.
-const WORDS: usize = slot::LEN as usize + 1;
+pub(super) const WORDS: usize = slot::LEN as usize + 1;
 
 /// The table of tasks that are left out.
 #[derive(Debug)]
@@ -32,11 +32,8 @@ impl LeftOutTable {
     /// # Safety
     /// It lies at its address, and up to `end` there is memory to read.
     pub(super) unsafe fn of(table: &TaskTable, end: u64) -> LeftOutTable {
-        let mut words = [0; WORDS];
-        for (word, address) in words.iter_mut().zip((table.address..end).step_by(8)) {
-            // SAFETY: the caller's promise.
-            *word = unsafe { *(address as *const u64) };
-        }
+        // SAFETY: the caller's promise.
+        let mut words = unsafe { words_of(table, end) };
         words[slot::POLL as usize] = task_taps::poll_left_out as *const () as u64;
         LeftOutTable {
             words,
@@ -44,6 +41,17 @@ impl LeftOutTable {
             poll: table.poll,
         }
     }
+}
+
+/// # Safety
+/// The table lies at its address, and up to `end` there is memory to read.
+pub(super) unsafe fn words_of(table: &TaskTable, end: u64) -> [u64; WORDS] {
+    let mut words = [0; WORDS];
+    for (word, address) in words.iter_mut().zip((table.address..end).step_by(8)) {
+        // SAFETY: the caller's promise.
+        *word = unsafe { *(address as *const u64) };
+    }
+    words
 }
 
 /// Where a task's header holds the address of its table.

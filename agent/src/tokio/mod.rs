@@ -1,6 +1,7 @@
 //! The tokio tap: between tokio's scheduler and its tasks, through tokio's own tables.
 
 mod arc_wakers;
+mod cull;
 mod find;
 mod left_out;
 mod marks;

@@ -3,6 +3,9 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use asyncprof_core::thinning::Parity;
+
+use super::cull::StayedTable;
 use super::left_out::{self, LeftOutTable};
 
 /// `unsafe fn(NonNull<Header>)`: poll, schedule, dealloc and shutdown of a task.
@@ -28,7 +31,7 @@ pub(super) mod slot {
     pub(crate) const LEN: u64 = 10;
 }
 
-/// A patched task vtable.
+/// A patched task vtable, or a copy of it.
 #[derive(Debug)]
 pub(super) struct TaskTable {
     pub(super) address: u64,
@@ -41,16 +44,33 @@ pub(super) struct TaskTable {
     pub(super) id_offset: u64,
     /// Set at the first poll.
     pub(super) seen: AtomicBool,
+    /// Of a copy: its tasks have stayed in the last cull that they threw in, and that had this parity.
+    pub(super) stayed_in: Option<Parity>,
+}
+
+impl TaskTable {
+    /// That of its copy at `address`.
+    fn copied(&self, address: u64, parity: Parity) -> TaskTable {
+        TaskTable {
+            address,
+            seen: AtomicBool::new(true),
+            stayed_in: Some(parity),
+            ..*self
+        }
+    }
 }
 
 /// All patched task vtables, found by address in a hash table of open addressing.
 #[derive(Debug)]
 pub(super) struct TaskTables {
+    /// With those of tasks that have stayed in a cull.
     tables: Vec<TaskTable>,
     /// Index into `tables` plus one; a power of two of entries, at most half of them used.
-    buckets: Vec<u16>,
+    buckets: Vec<u32>,
     /// For each its copy for tasks that are left out.
     left_out: Box<[LeftOutTable]>,
+    /// And for those that have stayed, by parity.
+    stayed: Box<[[StayedTable; Parity::ALL.len()]]>,
     /// Where a task's header keeps its vtable pointer, in bytes; found at the first poll.
     header_offset: AtomicU64,
 }
@@ -63,19 +83,32 @@ const HEADER_WORDS: u64 = 8;
 pub(super) static TASK_TABLES: OnceLock<TaskTables> = OnceLock::new();
 
 impl TaskTables {
-    pub(super) fn new(tables: Vec<TaskTable>, left_out: Vec<LeftOutTable>) -> TaskTables {
+    pub(super) fn new(
+        mut tables: Vec<TaskTable>,
+        left_out: Vec<LeftOutTable>,
+        stayed: Vec<[StayedTable; Parity::ALL.len()]>,
+    ) -> TaskTables {
+        // From here on they stay where they are.
+        let stayed: Box<[_]> = stayed.into();
+        let copies = tables.iter().zip(&stayed).flat_map(|(table, copies)| {
+            let copies = Parity::ALL.iter().zip(copies);
+            copies.map(|(parity, copy)| table.copied(copy.address(), *parity))
+        });
+        let copies: Vec<TaskTable> = copies.collect();
+        tables.extend(copies);
         let mut buckets = vec![0; (tables.len() * 2).next_power_of_two().max(2)];
         for (index, table) in tables.iter().enumerate() {
             let mut bucket = bucket_of(table.address, buckets.len());
             while buckets[bucket] != 0 {
                 bucket = (bucket + 1) & (buckets.len() - 1);
             }
-            buckets[bucket] = index as u16 + 1;
+            buckets[bucket] = index as u32 + 1;
         }
         TaskTables {
             tables,
             buckets,
             left_out: left_out.into(),
+            stayed,
             header_offset: AtomicU64::new(USUAL_HEADER_OFFSET),
         }
     }
@@ -86,7 +119,7 @@ impl TaskTables {
         loop {
             let table = self
                 .tables
-                .get(usize::from(*self.buckets.get(bucket)?).checked_sub(1)?)?;
+                .get((*self.buckets.get(bucket)? as usize).checked_sub(1)?)?;
             if table.address == address {
                 return Some(table);
             }
@@ -127,7 +160,27 @@ impl TaskTables {
         let Some(copy) = self.left_out.get(usize::from(table.index)) else {
             return;
         };
-        let copy = &raw const *copy as u64;
+        // SAFETY: the caller's promise.
+        unsafe { self.exchange(task, table, &raw const *copy as u64) };
+    }
+
+    /// The task has stayed in a cull of this parity. If its table is not found where it was a moment ago, it throws anew.
+    ///
+    /// # Safety
+    /// `task` is the address of a live task header of this table.
+    #[cold]
+    pub(super) unsafe fn stay(&self, task: u64, table: &TaskTable, parity: Parity) {
+        if let Some(copies) = self.stayed.get(usize::from(table.index)) {
+            // SAFETY: the caller's promise.
+            unsafe { self.exchange(task, table, copies[parity as usize].address()) };
+        }
+    }
+
+    /// Gives the task a copy of its table.
+    ///
+    /// # Safety
+    /// `task` is the address of a live task header of this table.
+    unsafe fn exchange(&self, task: u64, table: &TaskTable, copy: u64) {
         // SAFETY: the caller's promise.
         let word = unsafe { self.table_word(task) };
         let _ = word.compare_exchange(table.address, copy, Ordering::Release, Ordering::Relaxed);

@@ -3,11 +3,12 @@
 use std::arch::naked_asm;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use asyncprof_core::event::{Kind, Outcome};
+use asyncprof_core::event::{Kind, Outcome, poll_value};
 use asyncprof_core::thinning::has_thinned;
 
+use super::cull::{self, Begin};
 use super::left_out::is_marked;
-use super::tables::{TASK_TABLES, TaskFn, TaskTable};
+use super::tables::{TASK_TABLES, TaskFn, TaskTable, slot};
 use crate::polled::Polled;
 use crate::recorder::{self, Thread};
 use crate::unwind::Entry;
@@ -66,6 +67,16 @@ unsafe fn table_of(task: u64) -> &'static TaskTable {
     }
 }
 
+/// What stands in the words of a patched table.
+pub(super) fn taps() -> [(u64, u64); 4] {
+    [
+        (slot::POLL, poll as *const () as u64),
+        (slot::SCHEDULE, schedule as *const () as u64),
+        (slot::DEALLOC, dealloc as *const () as u64),
+        (slot::SHUTDOWN, shutdown as *const () as u64),
+    ]
+}
+
 /// Holds the task over a call that may free it; `release` tells what became of it.
 struct Held {
     task: u64,
@@ -114,16 +125,18 @@ unsafe extern "C-unwind" fn poll_tap(task: u64, sp: u64, bp: u64) {
         // SAFETY: the call that tokio meant to make.
         return unsafe { (table.poll)(task) };
     };
-    let is_short = match thread.thinning() {
-        0 => false,
-        thinning if is_marked(thinning, task) => {
-            // SAFETY: as above.
-            return unsafe {
-                leave_out(task, table);
-                poll_unrecorded(task, table.poll, sp);
-            };
-        }
-        thinning => thread.pauses_shortly(thinning, task),
+    let (is_short, stays) = match thread.thinning() {
+        0 => (false, None),
+        thinning => match cull::begin(thread, thinning, task, table) {
+            Begin::Recorded { is_short, stays } => (is_short, stays),
+            Begin::LeftOut => {
+                // SAFETY: as above.
+                return unsafe {
+                    leave_out(task, table);
+                    poll_unrecorded(task, table.poll, sp);
+                };
+            }
+        },
     };
     if !table.seen.load(Ordering::Relaxed) && !table.seen.swap(true, Ordering::Relaxed) {
         let stack = thread.stack(Entry { sp, bp });
@@ -131,7 +144,15 @@ unsafe extern "C-unwind" fn poll_tap(task: u64, sp: u64, bp: u64) {
     }
     // SAFETY: the id lies within the task, at the offset that its own table tells.
     let id = unsafe { *((task + table.id_offset) as *const u64) };
-    thread.write(Kind::PollStart, task, table.index, id);
+    let value = poll_value(id, stays.map_or(0, |cull| cull.step));
+    let is_told = thread.write(Kind::PollStart, task, table.index, value);
+    if let Some(cull) = stays
+        && is_told
+        && let Some(tables) = TASK_TABLES.get()
+    {
+        // SAFETY: as above.
+        unsafe { tables.stay(task, table, cull.parity) };
+    }
     let mut polled = Polled::new(task, sp);
     polled.is_short = is_short;
     let outer = thread.begin_poll(polled);

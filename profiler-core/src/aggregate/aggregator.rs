@@ -121,7 +121,8 @@ impl Aggregator {
                 let name = RawStack::new(process, stack);
                 self.table_names.insert((process, event.aux), name);
             }
-            Kind::PollStart => self.poll_start(ring, key, at_ns, event.aux, event.value),
+            Kind::PollStart => self.poll_start(ring, key, at_ns, event.aux, event.id_and_step()),
+            Kind::LeftOut => self.left_out(ring, key, at_ns),
             Kind::PollEnd => {
                 if event.aux & LINGERS != 0
                     && let Some(task) = self.tasks.get(&key)

@@ -1,7 +1,7 @@
 //! The life of a task as the aggregator follows it: spawned, polled, ended.
 
 use super::aggregator::{Aggregator, Key};
-use super::delays::{Deed, Victim};
+use super::delays::Deed;
 use super::labels::RawLabelsId;
 use super::raw::TableId;
 use super::tally::GroupKey;
@@ -66,13 +66,22 @@ impl Aggregator {
         self.spawns.insert(key, spawn);
     }
 
-    pub(super) fn poll_start(&mut self, ring: usize, key: Key, at_ns: u64, table: TableId, id: u64) {
+    /// What it did up to here counts as it did before; from here on it stands for 2^step times as many.
+    pub(super) fn poll_start(
+        &mut self,
+        ring: usize,
+        key: Key,
+        at_ns: u64,
+        table: TableId,
+        (id, step): (u64, u32),
+    ) {
         let known = self.tasks.get(&key);
         // Another id at this address: the end of the former task was lost.
         if known.is_some_and(|task| task.id != 0 && task.id != id) {
             self.end(key, at_ns, Outcome::Freed);
         }
         let (tally, losses) = (&mut self.tally, self.losses.get(&key.0));
+        let mut step_now = step;
         let task = self.tasks.entry(key).or_insert_with(|| {
             self.ends.forget(key);
             let spawn = self.spawns.remove(&key);
@@ -84,7 +93,9 @@ impl Aggregator {
                 parent: spawn.and_then(|spawn| spawn.parent),
                 name: spawn.map_or(0, |spawn| spawn.name),
             };
-            let weight = spawn.map_or(Weight::default(), |spawn| spawn.weight);
+            // All its life: the coin knew nothing of it.
+            let weight = spawn.map_or(Weight::default(), |spawn| spawn.weight).times(step);
+            step_now = 0;
             let group = tally.enter_group(key, weight);
             let begun_ns = spawn.map_or(at_ns, |spawn| spawn.at_ns.min(at_ns));
             #[cfg(test)]
@@ -97,19 +108,13 @@ impl Aggregator {
             }
         });
         task.face(tally, losses, at_ns);
-        if let Some((ready_ns, stack)) = task.ready_since() {
-            let victim = Victim {
-                group: task.group,
-                weight: task.weight,
-                stack,
-                ready_ns,
-                polled_ns: at_ns,
-            };
+        if let Some(victim) = task.victim(at_ns) {
             self.delays.add(victim, &self.threads[ring].past);
         }
+        task.poll_start(tally, at_ns, ring);
+        task.stayed(tally, step_now);
         tally.counts.polls += 1;
         tally.counts.thinned_polls += u64::from(task.weight != Weight::default());
-        task.poll_start(tally, at_ns, ring);
         self.threads[ring].start_poll(Polling {
             subject: key.1,
             group: task.group,
@@ -118,6 +123,21 @@ impl Aggregator {
             is_host: false,
             outlived: false,
         });
+    }
+
+    /// A poll begins of which, as of all that follows, nothing is told. One that was not polled before is as if it had
+    /// been left out at its spawn.
+    pub(super) fn left_out(&mut self, ring: usize, key: Key, at_ns: u64) {
+        self.spawns.remove(&key);
+        self.pieces.remove(&key);
+        let Some(mut task) = self.tasks.remove(&key) else {
+            return;
+        };
+        task.face(&mut self.tally, self.losses.get(&key.0), at_ns);
+        if let Some(victim) = task.victim(at_ns) {
+            self.delays.add(victim, &self.threads[ring].past);
+        }
+        task.left_out(&mut self.tally, at_ns, ring);
     }
 
     pub(super) fn poll_end(&mut self, ring: usize, key: Key, at_ns: u64, outcome: Outcome) {

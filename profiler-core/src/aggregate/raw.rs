@@ -4,6 +4,7 @@ use super::HashMap;
 
 use super::labels::RawLabel;
 use super::rows::{RawRow, RawWaker};
+use super::weight::Weight;
 use super::work::RawWork;
 use crate::profile::{State, Stats};
 
@@ -101,6 +102,8 @@ pub struct Counts {
     pub tasks_recorded: u64,
     pub tasks_left_out: u64,
     pub heaviest_task: u64,
+    /// Tasks of which a cull has left out all but the beginning.
+    pub tasks_cut_short: u64,
     /// Polls that began though no wake-up was seen.
     pub wakes_unseen: u64,
     /// Waits that could not be given to one registration.
@@ -108,6 +111,12 @@ pub struct Counts {
     pub samples: u64,
     /// Labels beyond those that are told apart.
     pub labels_lost: u64,
+}
+
+impl Counts {
+    pub(super) fn stands_for(&mut self, weight: Weight) {
+        self.heaviest_task = self.heaviest_task.max(weight.get());
+    }
 }
 
 /// Everything that aggregation knows at the end, before names.

@@ -61,11 +61,10 @@ impl Tally {
     }
 
     pub(super) fn count_task(&mut self, group: RawGroupId, weight: Weight) {
-        let weight = weight.get();
-        self.groups[group.group as usize].tasks += weight;
+        self.groups[group.group as usize].tasks += weight.get();
         self.counts.tasks_recorded += 1;
-        self.counts.tasks_left_out += weight - 1;
-        self.counts.heaviest_task = self.counts.heaviest_task.max(weight);
+        self.counts.tasks_left_out += weight.get() - 1;
+        self.counts.stands_for(weight);
     }
 
     fn group_of(&mut self, key: GroupKey) -> RawGroupId {
@@ -134,11 +133,13 @@ impl Tally {
         self.groups[group.group as usize].table
     }
 
-    /// A task of the group has ended like this. No more end than were seen, whatever a damaged ring says.
+    /// A task of the group has ended like this. No more end than were seen, whatever a damaged ring says; each may have come
+    /// to count for several since it was.
     pub(super) fn ended(&mut self, group: RawGroupId, weight: Weight, outcome: Outcome) {
         let counts = &mut self.groups[group.group as usize];
         let weight = weight.get();
-        if counts.completed + counts.panicked + counts.cancelled + weight > counts.tasks {
+        let ended = counts.completed + counts.panicked + counts.cancelled + weight;
+        if ended > counts.tasks.saturating_mul(self.counts.heaviest_task) {
             return;
         }
         match outcome {

@@ -19,7 +19,7 @@
 //! - After **contradictions** (a poll's end without its start; two starts on one thread) and [losses](super::losses)
 //!   the task is lost until its next poll begins.
 
-use super::delays::Deed;
+use super::delays::{Deed, Victim};
 use super::labels::RawLabelsId;
 use super::losses::Losses;
 use super::raw::{RawGroupId, RawLongPoll, RawStack};
@@ -158,12 +158,18 @@ impl Task {
         }
     }
 
-    /// Since when it is ready to run, and the number of the await stack whose wake-up made it so.
-    pub(super) fn ready_since(&self) -> Option<(u64, u32)> {
-        match self.now {
-            Now::Scheduled(cause) => Some((self.since_ns, cause.stack)),
-            _ => None,
-        }
+    /// Its scheduling delay, which a poll ends now.
+    pub(super) fn victim(&self, polled_ns: u64) -> Option<Victim> {
+        let Now::Scheduled(cause) = self.now else {
+            return None;
+        };
+        Some(Victim {
+            group: self.group,
+            weight: self.weight,
+            stack: cause.stack,
+            ready_ns: self.since_ns,
+            polled_ns,
+        })
     }
 
     /// What the running poll did, which ends, or with it the task.
@@ -221,6 +227,27 @@ impl Task {
         };
         self.known_ns = self.since_ns;
         self.registered = false;
+    }
+
+    /// A cull has kept it: from the poll that has just begun it stands for 2^step times as many.
+    pub(super) fn stayed(&mut self, tally: &mut Tally, step: u32) {
+        if step == 0 {
+            return;
+        }
+        #[cfg(test)]
+        tally.rows.probe.ended(self.group, self.weight, self.since_ns);
+        self.weight = self.weight.times(step);
+        #[cfg(test)]
+        tally.rows.probe.begun(self.group, self.weight, self.since_ns);
+        tally.counts.stands_for(self.weight);
+    }
+
+    /// A cull has left it out: it goes on, and counts no more.
+    pub(super) fn left_out(mut self, tally: &mut Tally, at_ns: u64, ring: usize) {
+        self.poll_start(tally, at_ns, ring);
+        #[cfg(test)]
+        tally.rows.probe.ended(self.group, self.weight, self.since_ns);
+        tally.counts.tasks_cut_short += 1;
     }
 
     /// The poll on this ring's thread has left a waker.

@@ -119,7 +119,7 @@ fn meta() -> impl Strategy<Value = Meta> {
 
 fn quality() -> impl Strategy<Value = Quality> {
     (
-        any::<[u64; 15]>(),
+        any::<[u64; 16]>(),
         any::<(u32, u32, u32)>(),
         text(),
         vec(text(), 0..3),
@@ -138,6 +138,7 @@ fn quality() -> impl Strategy<Value = Quality> {
                 tasks_recorded,
                 tasks_left_out,
                 heaviest_task,
+                tasks_cut_short,
                 stacks_left_out,
                 overhead_ns,
                 program_cpu_ns,
@@ -158,6 +159,7 @@ fn quality() -> impl Strategy<Value = Quality> {
                 tasks_recorded,
                 tasks_left_out,
                 heaviest_task,
+                tasks_cut_short,
                 stacks_left_out,
                 overhead_ns,
                 program_cpu_ns,

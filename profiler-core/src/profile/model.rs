@@ -134,6 +134,8 @@ pub struct Quality {
     pub tasks_recorded: u64,
     pub tasks_left_out: u64,
     pub heaviest_task: u64,
+    /// Tasks of which only the beginning was recorded, for the same reason: those that stayed count for them, too.
+    pub tasks_cut_short: u64,
     /// Waits under 10 µs whose stacks were not taken, for the same reason.
     pub stacks_left_out: u64,
     /// Estimated: what recording cost the programs, of all the CPU time that they used meanwhile. 0 if not known.
@@ -215,7 +217,8 @@ pub struct Group {
     pub polls: Stats,
     /// Tasks of this group seen.
     pub tasks: u64,
-    /// How those that ended did so; the rest was alive when the recording ended.
+    /// How those that ended did so; the rest was alive when the recording ended. Where some count for others
+    /// ([`Quality::heaviest_task`]), it may be more than there were, by estimate.
     pub completed: u64,
     pub cancelled: u64,
     pub panicked: u64,

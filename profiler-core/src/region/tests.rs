@@ -74,6 +74,7 @@ fn what_is_to_be_left_out_is_told() {
     let thinning = Thinning {
         skip_short_stacks: true,
         level: 3,
+        cull: None,
     };
     recorder.set_thinning(thinning);
     assert_eq!(app.thinning(), thinning);

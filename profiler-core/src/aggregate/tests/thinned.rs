@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::{Timed, aggregate, event};
 use crate::aggregate::raw::RawProfile;
-use crate::event::{Kind, Outcome};
+use crate::event::{Kind, Outcome, poll_value};
 
 const TASKS: u64 = 5;
 const TABLE: u16 = 5;
@@ -69,6 +69,8 @@ struct Sums {
     histogram: BTreeMap<u64, u64>,
     /// By stack.
     open_waits: BTreeMap<u32, u64>,
+    /// By (spawn stack, stack) of who was delayed: ns.
+    delays: BTreeMap<(u32, u32), u64>,
     /// Units, and pieces.
     work: [u64; 2],
     squares: u128,
@@ -110,12 +112,27 @@ impl Sums {
                 times,
             );
         }
+        for delay in &profile.delays {
+            let key = (spawn_stack(delay.victim.group), delay.victim_stack.number);
+            *self.delays.entry(key).or_default() += delay.stats.total_ns * times;
+        }
         for work in &profile.work {
             add(&mut self.work, [work.units, work.pieces.episodes], times);
         }
         for wait in &profile.open_waits {
             *self.open_waits.entry(wait.stack.number).or_default() += wait.tasks * times;
         }
+    }
+
+    /// Nothing is as good as not there.
+    fn without_zeros(mut self) -> Sums {
+        self.rows.retain(|_, sums| *sums != [0; 3]);
+        self.groups.retain(|_, sums| *sums != [0; 5]);
+        self.windows.retain(|_, ns| *ns != 0);
+        self.histogram.retain(|_, episodes| *episodes != 0);
+        self.open_waits.retain(|_, tasks| *tasks != 0);
+        self.delays.retain(|_, ns| *ns != 0);
+        self
     }
 
     /// Each as it comes out of so many recordings.
@@ -135,6 +152,70 @@ fn thinned(events: &[(u64, Timed)], chosen: u64, level: u16) -> impl Iterator<It
         }
         (ring, at_ns, event)
     })
+}
+
+/// A poll at which a task throws its coin, if it was not left out before.
+struct Throw {
+    at: usize,
+    task: u64,
+    step: u32,
+}
+
+/// While each cull runs, from some event to the next cull, each task that is polled throws once, unless it has stayed in
+/// the last one that it threw in and that was of the same parity. No more throws than all ways of which can be tried.
+fn throws(events: &[(u64, Timed)], culls: &[(prop::sample::Index, u32)]) -> Vec<Throw> {
+    const MOST: usize = 7;
+    let mut culls: Vec<(usize, u32)> = culls
+        .iter()
+        .map(|(from, step)| (from.index(events.len().max(1)), *step))
+        .collect();
+    culls.sort();
+    let mut parities = [None; TASKS as usize];
+    let mut throws = Vec::new();
+    for (at, &(task, (_, _, event))) in events.iter().enumerate() {
+        if event.kind == Kind::Spawn {
+            parities[task as usize] = None;
+        }
+        let running = culls.iter().rposition(|&(from, _)| from <= at);
+        if event.kind == Kind::PollStart
+            && let Some(cull) = running
+            && parities[task as usize] != Some(cull % 2)
+        {
+            parities[task as usize] = Some(cull % 2);
+            let step = culls[cull].1;
+            throws.push(Throw { at, task, step });
+        }
+    }
+    throws.truncate(MOST);
+    throws
+}
+
+/// The events that are written if just these throws leave their task out.
+fn culled(events: &[(u64, Timed)], level: u16, throws: &[Throw], fall: u32) -> Vec<Timed> {
+    let mut left_out = 0;
+    let mut written = Vec::new();
+    for (at, &(task, (ring, at_ns, mut event))) in events.iter().enumerate() {
+        if event.kind == Kind::Spawn {
+            event.aux = level;
+            left_out &= !(1 << task);
+        }
+        if left_out & 1 << task != 0 {
+            continue;
+        }
+        if let Some(nth) = throws
+            .iter()
+            .position(|throw| (throw.at, throw.task) == (at, task))
+        {
+            if fall & 1 << nth == 0 {
+                event.value = poll_value(event.value, throws[nth].step);
+            } else {
+                left_out |= 1 << task;
+                event.kind = Kind::LeftOut;
+            }
+        }
+        written.push((ring, at_ns, event));
+    }
+    written
 }
 
 proptest! {
@@ -162,14 +243,33 @@ proptest! {
         let mut truth = Sums::times(&whole(&events), weight.pow(TASKS as u32));
         // Their variance grows with the weight, and is told as it is.
         truth.squares *= u128::from(weight);
-        mean.rows.retain(|_, sums| *sums != [0; 3]);
-        truth.rows.retain(|_, sums| *sums != [0; 3]);
-        for of in [&mut mean, &mut truth] {
-            of.groups.retain(|_, sums| *sums != [0; 5]);
-            of.windows.retain(|_, ns| *ns != 0);
-            of.histogram.retain(|_, episodes| *episodes != 0);
-            of.open_waits.retain(|_, tasks| *tasks != 0);
+        prop_assert_eq!(mean.without_zeros(), truth.without_zeros());
+    }
+
+    #[test]
+    fn culls_are_unbiased(
+        steps in prop::collection::vec((0..TASKS, 0..2usize, any::<u8>(), 0..1_500_000_000u32, 0..1_500_000_000u32), 0..60),
+        culls in prop::collection::vec((any::<prop::sample::Index>(), 1..3u32), 0..6),
+        level in 0..3u16,
+    ) {
+        let (events, end_ns) = events(&steps);
+        let throws = throws(&events, &culls);
+        let all = (1 << TASKS) - 1;
+        let mut mean = Sums::default();
+        for fall in 0..1u32 << throws.len() {
+            let (profile, _) = aggregate(culled(&events, level, &throws, fall), end_ns);
+            let is_left_out = |nth: usize| fall & 1 << nth != 0;
+            let ways = (0..throws.len()).map(|nth| if is_left_out(nth) { (1 << throws[nth].step) - 1 } else { 1 });
+            mean.add(&profile, ways.product());
+            let counts = profile.counts;
+            let tasks = profile.groups.iter().map(|group| group.tasks).sum::<u64>();
+            prop_assert_eq!(counts.tasks_recorded + counts.tasks_left_out, tasks);
+            prop_assert!(counts.tasks_cut_short <= counts.tasks_recorded);
         }
-        prop_assert_eq!(mean, truth);
+        let (whole, _) = aggregate(thinned(&events, all, level), end_ns);
+        let mut truth = Sums::times(&whole, throws.iter().map(|throw| 1u64 << throw.step).product());
+        // Their variance grows as they go.
+        (mean.squares, truth.squares) = (0, 0);
+        prop_assert_eq!(mean.without_zeros(), truth.without_zeros());
     }
 }
