@@ -3,6 +3,8 @@
 
 mod assemble;
 mod burden;
+mod control;
+mod culls;
 mod delays;
 mod live;
 mod merge;

@@ -419,9 +419,11 @@ impl State {
         let fill = ring_fill.max(self.held() as f64 / MOST_HELD as f64);
         let pids = self.processes.running_pids();
         let counts = self.aggregator.counts();
+        let (aggregator, now_ns) = (&self.aggregator, self.rate.ns(self.region.now()));
+        let busy = || aggregator.tasks_busy(now_ns);
         let thinning = self
             .overload
-            .drained(self.started.elapsed(), fill, lost, counts, pids);
+            .drained(self.started.elapsed(), fill, lost, counts, pids, busy);
         // The word is read with every event: written to, it must come anew into each CPU's cache.
         if thinning != self.region.thinning() {
             self.region.set_thinning(thinning);

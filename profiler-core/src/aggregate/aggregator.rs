@@ -56,6 +56,13 @@ impl Aggregator {
         self.tasks.len()
     }
 
+    /// Tasks that have begun or ended a poll, or were woken, in the second before.
+    pub fn tasks_busy(&self, now_ns: u64) -> usize {
+        const SECOND_NS: u64 = 1_000_000_000;
+        let is_busy = |task: &&Task| now_ns.saturating_sub(task.since_ns()) < SECOND_NS;
+        self.tasks.values().filter(is_busy).count()
+    }
+
     #[cfg(test)]
     pub(super) fn relays_known(&self) -> usize {
         self.relays.len()

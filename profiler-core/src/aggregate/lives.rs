@@ -104,7 +104,8 @@ impl Aggregator {
             let task = Task::spawned(group, id, labels, weight, begun_ns);
             match spawn {
                 Some(Spawn { polled: false, .. }) => task,
-                _ => task.unknown(),
+                Some(_) => task.unknown(),
+                None => task.unknown().born_unseen(),
             }
         });
         task.face(tally, losses, at_ns);
@@ -113,8 +114,13 @@ impl Aggregator {
         }
         task.poll_start(tally, at_ns, ring);
         task.stayed(tally, step_now);
-        tally.counts.polls += 1;
-        tally.counts.thinned_polls += u64::from(task.weight != Weight::default());
+        let (counts, weight) = (&mut tally.counts, task.weight.get());
+        counts.polls += 1;
+        counts.polls_left_out += weight - 1;
+        if task.born.is_young(at_ns) {
+            counts.young_polls += 1;
+            counts.young_polls_estimated += weight;
+        }
         self.threads[ring].start_poll(Polling {
             subject: key.1,
             group: task.group,
