@@ -2,6 +2,7 @@
 
 mod build;
 mod contestant;
+mod machine;
 mod measure;
 mod page;
 mod stats;

@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::contestant::{Contestant, Language};
+use crate::machine::{atomic_ns, clock_ns};
 use crate::measure::{Load, Measured};
 use crate::stats::Spread;
 
@@ -187,13 +188,15 @@ pub fn page(sections: &[Section], rounds: usize) -> Result<String> {
         .skip(1)
         .map(|argument| format!(" {argument}"))
         .collect();
+    let (clock, atomic) = (clock_ns(), atomic_ns());
     let perf = output("perf", &["--version"]).unwrap_or_else(|_| "perf is not here".into());
     let texts: Vec<&str> = sections.iter().map(|section| &*section.text).collect();
     Ok(format!(
         "# What profilers cost\n\n\
          Written by `just bench{arguments}`, never by hand. {date}, {cores} cores of {processor}, {rust}, {perf}, asyncprof at \
          {commit}, tokio 1.54.1; medians of {rounds} interleaved rounds, in parentheses the quarters around them. These \
-         machines are shared: only ratios within a round mean something.\n\n\
+         machines are shared: only ratios within a round mean something. A reading of the time-stamp counter takes {clock:.1} ns \
+         here, an atomic addition {atomic:.1} ns.\n\n\
          asyncprof records every await stack and samples polls (199 Hz), from outside, with the program as it is. dial9 \
          records polls, spawns and wakes without stacks, console-subscriber writes its recording to a file, tokio-metrics \
          instruments every task that a load spawns itself (of web there are none: axum does); they are linked in, the first two with `--cfg tokio_unstable`. \"Recorded\" is what each \

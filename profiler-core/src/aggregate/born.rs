@@ -2,8 +2,8 @@
 
 /// So many nanoseconds, about a second, are a step of [`Born`].
 const STEP_BITS: u32 = 30;
-/// Steps for which a task is young.
-const YOUNG: u16 = 10;
+/// Steps for which a task is young, the one of its spawn included.
+const YOUNG: u16 = 2;
 const UNSEEN: u16 = u16::MAX;
 
 /// In steps since the recording began; wraps after hours.
@@ -18,7 +18,7 @@ impl Born {
         Born(step(ns))
     }
 
-    /// Whether it was spawned in the ten seconds before.
+    /// Whether it was spawned in the second before, or nearly two.
     pub(super) fn is_young(self, at_ns: u64) -> bool {
         self != Born::UNSEEN && step(at_ns).wrapping_sub(self.0) < YOUNG
     }
@@ -35,11 +35,13 @@ mod tests {
     const SECOND: u64 = 1_000_000_000;
 
     #[test]
-    fn a_task_is_young_for_ten_seconds() {
-        let born = Born::at(5 * SECOND);
-        assert!(born.is_young(5 * SECOND));
-        assert!(born.is_young(14 * SECOND));
-        assert!(!born.is_young(17 * SECOND));
+    fn a_task_is_young_for_a_second() {
+        for ms in (0..5000).step_by(100) {
+            let (at, born) = (ms * SECOND / 1000, Born::at(ms * SECOND / 1000));
+            assert!(born.is_young(at));
+            assert!(born.is_young(at + SECOND));
+            assert!(!born.is_young(at + 3 * SECOND));
+        }
         assert!(!Born::UNSEEN.is_young(0));
     }
 
