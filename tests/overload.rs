@@ -1,6 +1,6 @@
 //! More than is taken in, or may be spent: what is left out, and that it is told.
 
-use asyncprof_core::profile::Profile;
+use asyncprof_core::profile::{Group, Profile, TaskKind};
 
 use crate::support::fixtures::fixture;
 use crate::support::invariants::{self, Quality};
@@ -94,6 +94,45 @@ fn of_what_does_not_fit_a_part_is_left_out() {
     let storm = storm(&profile);
     assert!(storm.tasks <= 400_000 + chance([&storm]), "{storm:?}");
     assert!(storm.tasks > 0, "{:?}", profile.groups);
+}
+
+/// All its tasks were there before anything was left out, so it is they of whom some are.
+#[test]
+fn of_tasks_that_live_long_some_are_left_out_on_the_way() {
+    const TASKS: u64 = 2000;
+    const SECONDS: u64 = 6;
+    let program = fixture("waits", "release", "connections");
+    let free = Recording::new(&[], &program, &["2"]).profile();
+    let allowed = format!("{}%", cost(&free) / 2.0 * 100.0);
+    let recording = Recording::new(&["--max-overhead", &allowed], &program, &[&SECONDS.to_string()]);
+    let profile = recording.profile();
+    invariants::check(&profile, Quality::lossy());
+    let quality = &profile.quality;
+    let told = (cost(&profile), cost(&free), quality);
+    assert!(cost(&profile) < cost(&free) * 0.85, "{told:?}");
+    assert!(
+        quality.tasks_cut_short > 0 && quality.heaviest_task >= 2,
+        "{told:?}"
+    );
+    let stderr = recording.stderr();
+    assert!(stderr.contains("only the beginning recorded"), "{stderr}");
+
+    // Five standard deviations of what is counted for 2,000 tasks if each may count for that many, or for nothing.
+    let chance = 5.0 * ((TASKS * (quality.heaviest_task - 1)) as f64).sqrt() / TASKS as f64;
+    let assert_near = |what, estimate: f64, truth: f64, slack: f64| {
+        let error = (estimate / truth - 1.0).abs();
+        assert!(error <= chance + slack, "{what}: {estimate} of {truth}, {told:?}");
+    };
+    let tasks = |group: &Group| group.kind == TaskKind::Task && group.tasks > 1;
+    if quality.events_lost == 0 {
+        let connections = storm(&profile);
+        assert_eq!(connections.tasks, TASKS);
+        assert_near("ended", connections.completed as f64, TASKS as f64, 0.0);
+        let rows = profile.rows.iter().filter(|row| tasks(profile.group(row.group)));
+        let lived_ns = rows.map(|row| row.stats.total_ns).sum::<u64>();
+        // The last pause is not cut short, and a busy machine may be late.
+        assert_near("lived", lived_ns as f64, (TASKS * SECONDS) as f64 * 1e9, 0.2);
+    }
 }
 
 #[test]

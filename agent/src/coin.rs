@@ -1,4 +1,4 @@
-//! A thread's coin: which of its new tasks are recorded while only some are.
+//! A thread's coin: which tasks are recorded while only some are.
 
 /// Zeros are one that was not seeded yet.
 pub(crate) struct Coin(u64);

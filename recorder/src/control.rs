@@ -1,7 +1,8 @@
 //! What to leave out when events come faster than they are taken in, or cost the program more than was allowed.
 //!
 //! In this order: first stacks of short waits, then new tasks. Of these as many at once as are too much, as far as it is new
-//! tasks that make it so. What is left is old tasks': see [`Culls`](crate::culls::Culls). Back the same way, a step at a time and slowly: where there was too much there will be again.
+//! tasks that make it so; what is left is old ones', and for [`Culls`](crate::culls::Culls). Back the same way, a step at a
+//! time and slowly: where there was too much there will be again.
 
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ const EASY: f64 = 0.125;
 const ROOM: f64 = 0.75;
 /// Below this part of it stacks cannot make it too much.
 const CHEAP: f64 = 0.5;
-/// Where new tasks make less than this part of the rest, to leave out more of them would not help.
+/// Where the tasks in question make less than this part of the rest, to leave out more of them would not help.
 const HARDLY: f64 = 0.125;
 /// Of old tasks so many stay, whatever is lost, and whatever they cost.
 const FEWEST_IF_LOST: usize = 64;

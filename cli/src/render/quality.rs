@@ -29,6 +29,13 @@ pub(super) fn quality(quality: &Quality) -> String {
             units::count(quality.heaviest_task),
         ));
     }
+    if quality.tasks_cut_short > 0 {
+        gaps.push(format!(
+            "of {} only the beginning recorded (one that stayed counts for up to {})",
+            units::counted(quality.tasks_cut_short, "task"),
+            units::count(quality.heaviest_task),
+        ));
+    }
     if quality.stacks_left_out > 0 {
         let waits = units::counted(quality.stacks_left_out, "wait");
         gaps.push(format!("stacks of {waits} likely under 10 µs not taken"));

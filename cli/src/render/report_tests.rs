@@ -202,14 +202,16 @@ fn what_was_left_out_is_told_and_what_recording_cost() {
     let quality = &mut profile.quality;
     (quality.tasks_recorded, quality.tasks_left_out) = (12_400, 86_600);
     (quality.heaviest_task, quality.stacks_left_out) = (16, 2_000_000);
+    quality.tasks_cut_short = 1_750;
     (quality.overhead_ns, quality.program_cpu_ns) = (8_000_000, 1_000_000_000);
     let text = text(&profile, 5, false);
     let line = text.lines().find(|line| line.starts_with("Quality: "));
     assert_eq!(
         line,
         Some(
-            "Quality: 48,211 events, 12,400 of an estimated 99,000 tasks recorded (1 in 16 at times), stacks of 2,000,000 \
-             waits likely under 10 µs not taken, recording cost about 0.8 % of the program's CPU time, clock tsc"
+            "Quality: 48,211 events, 12,400 of an estimated 99,000 tasks recorded (1 in 16 at times), of 1,750 tasks only \
+             the beginning recorded (one that stayed counts for up to 16), stacks of 2,000,000 waits likely under 10 µs not \
+             taken, recording cost about 0.8 % of the program's CPU time, clock tsc"
         )
     );
 }

@@ -34,6 +34,13 @@ pub fn objections(base: &[&Profile], new: &[&Profile], diff: &Diff) -> Vec<Strin
                 quality.stacks_left_out
             ));
         }
+        if quality.tasks_cut_short > 0 {
+            objections.push(format!(
+                "of {} tasks a {side} run has only the beginning, as there was too much to record: which tasks stayed could \
+                 look like a change",
+                quality.tasks_cut_short
+            ));
+        }
     }
     let [sampled, plain]: [BTreeSet<&str>; 2] = [true, false].map(|is_sampled| {
         runs()
