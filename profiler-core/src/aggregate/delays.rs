@@ -88,25 +88,29 @@ impl PastPolls {
         }
     }
 
-    /// How long each ran between the two instants.
-    fn between(&self, from_ns: u64, to_ns: u64) -> Vec<(Blocker, u64)> {
-        let mut shares: Vec<(Blocker, u64)> = Vec::new();
+    /// How long each ran between the two instants; `shares` is cleared.
+    fn between(&self, from_ns: u64, to_ns: u64, shares: &mut Vec<(Blocker, u64)>) {
+        shares.clear();
         let complete_since_ns = self.long.complete_since_ns.max(self.short.complete_since_ns);
-        let mut idle_ns = to_ns.saturating_sub(from_ns.max(complete_since_ns));
-        for poll in self.long.since(from_ns).chain(self.short.since(from_ns)) {
-            let end_ns = poll.end_ns.min(to_ns);
-            let ns = end_ns.saturating_sub(poll.start_ns.max(from_ns));
-            idle_ns = idle_ns
-                .saturating_sub(end_ns.saturating_sub(poll.start_ns.max(from_ns).max(complete_since_ns)));
-            let blocker = Some((poll.group, poll.deed));
-            match shares.iter_mut().find(|share| share.0 == blocker) {
-                Some(share) => share.1 += ns,
-                None => shares.push((blocker, ns)),
-            }
-        }
+        let known_ns = from_ns.max(complete_since_ns);
+        let mut idle_ns = to_ns.saturating_sub(known_ns);
+        // `for_each`: the loop over each deque is a plain one.
+        self.long
+            .since(from_ns)
+            .chain(self.short.since(from_ns))
+            .for_each(|poll| {
+                let end_ns = poll.end_ns.min(to_ns);
+                let ns = end_ns.saturating_sub(poll.start_ns.max(from_ns));
+                idle_ns = idle_ns.saturating_sub(end_ns.saturating_sub(poll.start_ns.max(known_ns)));
+                let blocker = Some((poll.group, poll.deed));
+                // From the last one: polls that do the same come in rows.
+                match shares.iter_mut().rfind(|share| share.0 == blocker) {
+                    Some(share) => share.1 += ns,
+                    None => shares.push((blocker, ns)),
+                }
+            });
         shares.push((None, idle_ns));
         shares.retain(|share| share.1 > 0);
-        shares
     }
 }
 
@@ -125,6 +129,8 @@ pub(super) struct Victim {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Delays {
     pairs: HashMap<(RawGroupId, u32, Blocker), Stats>,
+    /// Of one delay; here, so that its memory is used again.
+    shares: Vec<(Blocker, u64)>,
 }
 
 impl Delays {
@@ -139,7 +145,8 @@ impl Delays {
         if polled_ns.saturating_sub(ready_ns) < MIN_DELAY_NS {
             return;
         }
-        for (blocker, ns) in thread.between(ready_ns, polled_ns) {
+        thread.between(ready_ns, polled_ns, &mut self.shares);
+        for &(blocker, ns) in &self.shares {
             let mut pair = (group, stack, blocker);
             if self.pairs.len() >= MAX_STACK_PAIRS && !self.pairs.contains_key(&pair) {
                 pair = (group, 0, blocker.map(|(group, _)| (group, Deed::default())));
