@@ -97,6 +97,8 @@ pub(super) struct Rows {
     index: HashMap<Key, u32>,
     rows: Vec<Row>,
     wakers: HashMap<RawWaker, RawWakerId>,
+    /// A thread wakes many tasks from one place.
+    last_waker: (RawWaker, RawWakerId),
     #[cfg(test)]
     pub(super) probe: Probe,
 }
@@ -176,14 +178,16 @@ impl Rows {
     }
 
     pub(super) fn waker(&mut self, waker: RawWaker) -> RawWakerId {
-        if waker == RawWaker::Unknown {
-            return RawWakerId::default();
+        if waker == self.last_waker.0 {
+            return self.last_waker.1;
         }
-        self.wakers.get(&waker).copied().unwrap_or_else(|| {
-            let next = RawWakerId(self.wakers.len() as u32 + 1);
-            self.wakers.insert(waker, next);
-            next
-        })
+        let next = RawWakerId(self.wakers.len() as u32 + 1);
+        let id = match waker {
+            RawWaker::Unknown => RawWakerId::default(),
+            RawWaker::Seen { .. } => *self.wakers.entry(waker).or_insert(next),
+        };
+        self.last_waker = (waker, id);
+        id
     }
 
     pub(super) fn finish(self) -> (Vec<RawRow>, Vec<RawWaker>) {

@@ -8,7 +8,7 @@ use super::HashMap;
 
 use super::labels::LabelSets;
 use super::raw::{Counts, RawGroup, RawGroupId, RawLongPoll, RawOpenWait, RawStack, TableId};
-use super::rows::Rows;
+use super::rows::{RawRow, Rows};
 use super::samples::Running;
 use super::weight::Weight;
 use super::work::Work;
@@ -151,10 +151,16 @@ impl Tally {
         }
     }
 
-    /// A poll of the group has taken so long.
+    /// A poll of the group has taken so long, and is not counted with its running.
     pub(super) fn poll_of(&mut self, group: RawGroupId, weight: Weight, duration_ns: u64) {
         let polls = &mut self.groups[group.group as usize].polls;
         polls.add_weighted(duration_ns, weight.get());
+    }
+
+    /// The rows of short polls; with them the polls of all groups are complete.
+    pub(super) fn finish_running(&mut self) -> Vec<RawRow> {
+        std::mem::take(&mut self.running)
+            .finish(|group, polls| self.groups[group.group as usize].polls.merge(polls))
     }
 
     /// A poll seen from its start to its end.
