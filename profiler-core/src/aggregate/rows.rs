@@ -150,7 +150,6 @@ impl Rows {
             labels,
             ..
         } = episode;
-        let next = self.rows.len() as u32;
         let key = Key {
             group,
             stack: stack.number,
@@ -158,17 +157,24 @@ impl Rows {
             labels,
             state,
         };
-        let at = self.index.get(&key).copied().unwrap_or_else(|| {
-            self.index.insert(key, next);
-            self.rows.push(Row::default());
-            next
-        });
+        let at = match self.index.get(&key) {
+            Some(&at) => at,
+            None => self.begin_row(key),
+        };
         let row = &mut self.rows[at as usize];
         let weight = episode.weight.get();
         row.stats
             .add_weighted(episode.end_ns.saturating_sub(episode.start_ns), weight);
         row.open_episodes += u64::from(episode.open) * weight;
         row.windows.add(episode.start_ns, episode.end_ns, weight);
+    }
+
+    #[cold]
+    fn begin_row(&mut self, key: Key) -> u32 {
+        let at = self.rows.len() as u32;
+        self.index.insert(key, at);
+        self.rows.push(Row::default());
+        at
     }
 
     /// Forgets all but the numbers of the wakers.

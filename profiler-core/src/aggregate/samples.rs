@@ -156,6 +156,7 @@ impl Running {
         self.samples.entry(poll).or_default()
     }
 
+    #[inline]
     pub(super) fn take_samples(&mut self, poll: PollKey) -> Option<PollSamples> {
         if self.samples.is_empty() {
             return None;
@@ -164,7 +165,11 @@ impl Running {
     }
 
     /// What a running poll's samples have found for longest.
+    #[inline]
     pub(super) fn heaviest(&self, poll: PollKey) -> Option<(State, u32)> {
+        if self.samples.is_empty() {
+            return None;
+        }
         self.samples.get(&poll)?.heaviest()
     }
 
