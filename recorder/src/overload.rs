@@ -79,6 +79,8 @@ impl Overload {
             Some(new) => new,
             None => count(&counts),
         };
+        let new_lost = lost.saturating_sub(std::mem::replace(&mut self.lost, lost));
+        self.meter.lost(new_lost);
         self.meter.left_out(
             new(|counts| counts.tasks_left_out),
             new(|counts| counts.polls_left_out),
@@ -86,7 +88,7 @@ impl Overload {
         let cost = self.meter.look(at, processes).and_then(|now| self.judge(at, now));
         let load = Load {
             at,
-            lost: lost.saturating_sub(std::mem::replace(&mut self.lost, lost)),
+            lost: new_lost,
             events: std::mem::take(&mut self.events),
             polls: Polls {
                 recorded: new(|counts| counts.polls),
@@ -226,27 +228,37 @@ mod tests {
         }
     }
 
-    /// 512 × 230 ns are 9.4 % of 1.25 ms, and 512 × 35 ns for taps that write nothing are 1.4 %.
+    /// 1024 × 70 ns are 5.7 % of 1.25 ms, and 1024 × 35 ns, for taps that write nothing, 2.9 %.
     const STORM: Program = Program {
-        spawns: 512,
+        spawns: 1024,
         old_polls: 0,
     };
     const SECOND: Duration = Duration::from_secs(1);
 
     #[test]
-    fn a_storm_is_held_within_a_tenth_of_a_second() {
-        let mut storm = Simulation::new(0.03);
+    fn far_too_much_is_noticed_within_a_tenth_of_a_second() {
+        let mut storm = Simulation::new(0.0057);
+        storm.run(STORM, SECOND * 11 / 100);
+        let soon = storm.thinning.level;
+        assert_eq!(soon, 3, "an eighth of what cannot be helped");
+        storm.run(STORM, 10 * SECOND);
+        assert_eq!(storm.thinning.level, soon);
+    }
+
+    #[test]
+    fn a_storm_is_held_within_a_second() {
+        let mut storm = Simulation::new(0.04);
         let first = storm.run(STORM, SECOND);
         let then = storm.run(STORM, 9 * SECOND);
-        assert!((0.03..0.06).contains(&first), "{first}");
-        assert!((0.015..0.03).contains(&then), "{then}");
+        assert!((0.04..0.057).contains(&first), "{first}");
+        assert!((0.03..0.04).contains(&then), "{then}");
     }
 
     #[test]
     fn what_leaves_no_room_is_thinned_for_as_long_as_it_helps() {
         let mut storm = Simulation::new(0.0);
         storm.run(STORM, 10 * SECOND);
-        assert!((5..=8).contains(&storm.thinning.level), "{:?}", storm.thinning);
+        assert_eq!(storm.thinning.level, 3);
         let quiet = Program { spawns: 0, ..STORM };
         storm.run(quiet, 30 * SECOND);
         assert_eq!(storm.thinning, Thinning::default());
@@ -263,7 +275,7 @@ mod tests {
         assert_eq!(bursts.thinning, Thinning::default());
     }
 
-    /// 1024 × 30 ns are 2.5 % of 1.25 ms, and of ones left out 2 %.
+    /// 1024 × 30 ns are 2.5 % of 1.25 ms, and 1024 × 15 ns, of ones left out, 1.2 %.
     const OLD: Program = Program {
         spawns: 0,
         old_polls: 1024,
@@ -281,9 +293,12 @@ mod tests {
         let (level, weight, _) = within(0.03, 1000);
         assert_eq!((level, weight), (0, 1), "allowed");
         let (level, weight, cost) = within(0.022, 1000);
-        assert!(level == 0 && weight == 4 && cost < 0.022, "{weight} {cost}");
+        assert!(level == 0 && weight == 2 && cost < 0.022, "{weight} {cost}");
         let (.., weight, _) = within(0.0, 1000);
-        assert_eq!(weight, 4, "a fourth of 0.8 % is an eighth of the rest");
+        assert!(
+            [8, 16].contains(&weight),
+            "an eighth of what cannot be helped: {weight}"
+        );
         let (.., weight, _) = within(0.0, 31);
         assert_eq!(weight, 2, "few as they are");
         let (.., weight, _) = within(0.0, 15);
