@@ -19,6 +19,7 @@
 //! - After **contradictions** (a poll's end without its start; two starts on one thread) and [losses](super::losses)
 //!   the task is lost until its next poll begins.
 
+use super::born::Born;
 use super::delays::Deed;
 use super::labels::RawLabelsId;
 use super::losses::Losses;
@@ -87,6 +88,7 @@ pub(super) struct Task {
     /// Whether the running poll has registered anything.
     registered: bool,
     pub(super) weight: Weight,
+    pub(super) born: Born,
 }
 
 impl Task {
@@ -108,6 +110,14 @@ impl Task {
             labels,
             registered: false,
             weight,
+            born: Born::at(at_ns),
+        }
+    }
+
+    pub(super) fn born_unseen(self) -> Task {
+        Task {
+            born: Born::UNSEEN,
+            ..self
         }
     }
 
