@@ -32,6 +32,9 @@ const fn unwritten_ns(kind: Kind) -> u64 {
     }
 }
 
+/// One of those above: nobody knows which.
+const LOST_NS: u64 = 20;
+
 /// In all recorded processes, up to one instant.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Burden {
@@ -72,6 +75,11 @@ impl Meter {
             Kind::Spawn => self.so_far.of_spawns_ns += saved_ns,
             _ => self.so_far.of_tasks_ns += saved_ns,
         }
+    }
+
+    /// So many events found no room, which is known only after what it took to have them.
+    pub(crate) fn lost(&mut self, events: u64) {
+        self.so_far.overhead_ns += events * LOST_NS;
     }
 
     /// So many tasks were left out, and polls of such.
@@ -155,16 +163,17 @@ mod tests {
         (0..1000).for_each(|_| meter.wrote(Kind::Spawn));
         meter.wrote(Kind::Sample);
         meter.left_out(100, 200);
+        meter.lost(100);
         let first = meter.look(at(0), [(own, 70), (other, 50)].into_iter()).unwrap();
         assert_eq!(first.cpu_ns, 50, "this one has run before");
         assert_eq!(
             (first.overhead_ns, first.of_spawns_ns, first.of_tasks_ns),
-            (48_000, 20_000, 0)
+            (50_000, 20_000, 0)
         );
         meter.wrote(Kind::Spawn);
         assert!(meter.look(at(49), [(own, 75)].into_iter()).is_none());
         let second = meter.look(at(50), [(own, 75)].into_iter()).unwrap();
-        assert_eq!((second.overhead_ns, second.cpu_ns), (48_040, 55));
+        assert_eq!((second.overhead_ns, second.cpu_ns), (50_040, 55));
         meter.wrote(Kind::Spawn);
         let third = meter.look(at(100), std::iter::empty()).unwrap();
         assert_eq!(third.overhead_ns, second.overhead_ns, "all have ended");

@@ -75,6 +75,8 @@ impl Overload {
             Some(new) => new,
             None => count(&counts),
         };
+        let new_lost = lost.saturating_sub(std::mem::replace(&mut self.lost, lost));
+        self.meter.lost(new_lost);
         self.meter.left_out(
             new(|counts| counts.tasks_left_out),
             new(|counts| counts.polls_left_out),
@@ -82,7 +84,7 @@ impl Overload {
         let cost = self.meter.look(at, processes).and_then(|now| self.judge(at, now));
         let load = Load {
             at,
-            lost: lost.saturating_sub(std::mem::replace(&mut self.lost, lost)),
+            lost: new_lost,
             events: std::mem::take(&mut self.events),
             polls: Polls {
                 recorded: new(|counts| counts.polls),
