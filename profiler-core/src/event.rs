@@ -99,7 +99,7 @@ pub fn wake_aux(tag: u16, relays: u8) -> u16 {
 }
 
 impl Kind {
-    const ALL: [Kind; 21] = [
+    pub const ALL: [Kind; 21] = [
         Kind::ThreadStart,
         Kind::Gap,
         Kind::Spawn,
@@ -123,6 +123,7 @@ impl Kind {
         Kind::Passed,
     ];
 
+    #[inline]
     fn from_byte(byte: u8) -> Option<Kind> {
         Kind::ALL.get(usize::from(byte).checked_sub(1)?).copied()
     }
@@ -224,11 +225,13 @@ impl Event {
     }
 
     /// The kind of the record that begins with this word; None if no record begins so.
+    #[inline]
     pub fn kind_of(word: u64) -> Option<Kind> {
         Kind::from_byte((word >> TICKS_BITS) as u8)
     }
 
     /// Decodes a record of `kind_of(words[0])?.words()` words; missing words read as 0.
+    #[inline]
     pub fn decode(words: [u64; MAX_WORDS]) -> Option<Event> {
         let kind = Event::kind_of(words[0])?;
         if kind == Kind::Await {

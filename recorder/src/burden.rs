@@ -61,8 +61,8 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    pub(crate) fn wrote(&mut self, kind: Kind) {
-        self.written_ns += cost_ns(kind);
+    pub(crate) fn wrote(&mut self, kind: Kind, count: u64) {
+        self.written_ns += cost_ns(kind) * count;
     }
 
     /// As of the last look.
@@ -119,7 +119,7 @@ mod tests {
         while cpu_ns(own).unwrap() < before + 2 * TICK_NS {
             std::hint::black_box(0);
         }
-        (0..1000).for_each(|_| meter.wrote(Kind::Spawn));
+        meter.wrote(Kind::Spawn, 1000);
         assert_eq!(meter.look(Duration::from_millis(100), [own].into_iter()), None);
         let share = meter.look(Duration::from_secs(1), [own].into_iter()).unwrap();
         let burden = meter.burden();

@@ -124,11 +124,13 @@ impl Overload {
         }
     }
 
-    /// Such an event was written.
-    pub(crate) fn wrote(&mut self, kind: Kind) {
-        self.events += 1;
-        self.spawns += u64::from(kind == Kind::Spawn);
-        self.meter.wrote(kind);
+    /// So many events of this kind were written.
+    pub(crate) fn wrote(&mut self, kind: Kind, count: u64) {
+        self.events += count;
+        if kind == Kind::Spawn {
+            self.spawns += count;
+        }
+        self.meter.wrote(kind, count);
     }
 
     /// All rings were drained; `lost` in all. Returns what to leave out.
