@@ -482,12 +482,14 @@ impl State {
             });
             let last = until_other.min(next_beside).min(until);
             let mut held = std::mem::take(&mut self.rings[slot].held);
-            while given < FEED_CHUNK
-                && let Some(event) = held.pop_front_if(|event| event.ticks <= last)
-            {
-                self.give(slot, event);
-                given += 1;
+            let run = held.iter().take(FEED_CHUNK - given);
+            let mut length = 0;
+            for event in run.take_while(|event| event.ticks <= last) {
+                self.give(slot, *event);
+                length += 1;
             }
+            held.drain(..length);
+            given += length;
             self.rings[slot].held = held;
             if given == FEED_CHUNK {
                 break;
