@@ -86,6 +86,8 @@ pub(super) struct Task {
     pub(super) labels: RawLabelsId,
     /// Whether the running poll has registered anything.
     registered: bool,
+    /// Whether a sample has found the running poll: few are, and all ask.
+    sampled: bool,
     pub(super) weight: Weight,
 }
 
@@ -107,6 +109,7 @@ impl Task {
             registrations: Registrations::default(),
             labels,
             registered: false,
+            sampled: false,
             weight,
         }
     }
@@ -173,8 +176,7 @@ impl Task {
         } else {
             self.registrations.first_stack()
         };
-        let sampled = tally.running.heaviest(self.poll_key());
-        sampled.unwrap_or((State::Running, until))
+        self.sampled_most(tally).unwrap_or((State::Running, until))
     }
 
     /// To be called before each event: if a loss has put the task in doubt, what came before the loss is charged,
@@ -221,6 +223,7 @@ impl Task {
         };
         self.known_ns = self.since_ns;
         self.registered = false;
+        self.sampled = false;
     }
 
     /// The poll on this ring's thread has left a waker.
@@ -240,6 +243,7 @@ impl Task {
             return;
         }
         tally.counts.samples += 1;
+        self.sampled = true;
         let samples = tally.running.samples(self.poll_key());
         if samples.add(found.state, found.stack, found.weight_ns) && at_ns > self.since_ns {
             self.charge_part(tally, at_ns, true);
@@ -256,7 +260,7 @@ impl Task {
 
     /// Charges the running poll up to here; it goes on.
     fn charge_part(&mut self, tally: &mut Tally, at_ns: u64, is_long: bool) {
-        let mut samples = tally.running.take_samples(self.poll_key());
+        let mut samples = self.take_samples(tally);
         let is_part = is_long || samples.as_ref().is_some_and(PollSamples::is_part);
         let stretch = self.stretch(at_ns, false, is_part);
         tally.running.charge(&mut tally.rows, stretch, samples.as_ref());
@@ -348,7 +352,7 @@ impl Task {
             started_ns: self.known_ns,
             group: self.group,
             stack: self.registrations.first_stack(),
-            busy: tally.running.heaviest(self.poll_key()),
+            busy: self.sampled_most(tally),
         });
         self.charge_now(tally, at_ns, false);
     }
@@ -370,8 +374,19 @@ impl Task {
         (self.running_on().unwrap_or(usize::MAX), self.known_ns)
     }
 
+    /// What the running poll's samples have found for longest.
+    fn sampled_most(&self, tally: &Tally) -> Option<(State, u32)> {
+        let heaviest = || tally.running.heaviest(self.poll_key());
+        self.sampled.then(heaviest).flatten()
+    }
+
+    fn take_samples(&self, tally: &mut Tally) -> Option<PollSamples> {
+        let take = || tally.running.take_samples(self.poll_key());
+        self.sampled.then(take).flatten()
+    }
+
     fn charge_poll(&mut self, tally: &mut Tally, at_ns: u64, open: bool) {
-        let samples = tally.running.take_samples(self.poll_key());
+        let samples = self.take_samples(tally);
         let is_part = samples.as_ref().is_some_and(PollSamples::is_part);
         let stretch = self.stretch(at_ns, open, is_part);
         tally.running.charge(&mut tally.rows, stretch, samples.as_ref());
