@@ -279,6 +279,7 @@ impl Task {
             start_ns: self.since_ns,
             end_ns: at_ns.max(self.since_ns),
             open,
+            is_whole: false,
             is_part,
             weight: self.weight,
         }
@@ -388,9 +389,13 @@ impl Task {
     fn charge_poll(&mut self, tally: &mut Tally, at_ns: u64, open: bool) {
         let samples = self.take_samples(tally);
         let is_part = samples.as_ref().is_some_and(PollSamples::is_part);
-        let stretch = self.stretch(at_ns, open, is_part);
-        tally.running.charge(&mut tally.rows, stretch, samples.as_ref());
-        tally.poll_of(self.group, self.weight, stretch.end_ns - self.known_ns);
+        let stretch = Stretch {
+            is_whole: self.since_ns == self.known_ns,
+            ..self.stretch(at_ns, open, is_part)
+        };
+        if !tally.running.charge(&mut tally.rows, stretch, samples.as_ref()) {
+            tally.poll_of(self.group, self.weight, stretch.end_ns - self.known_ns);
+        }
         self.since_ns = stretch.end_ns;
     }
 
