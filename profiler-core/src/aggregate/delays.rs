@@ -14,6 +14,7 @@ use std::hash::{Hash, Hasher};
 use super::HashMap;
 
 use super::raw::{RawDelay, RawGroupId, RawStack};
+use super::rows::pair;
 use super::weight::Weight;
 use crate::profile::{State, Stats};
 
@@ -185,9 +186,9 @@ struct Pair {
 /// In few steps: it is done for each delay. Groups of all processes have numbers of their own.
 impl Hash for Pair {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        hasher.write_u64(u64::from(self.stack) << 32 | u64::from(self.victim.group));
+        hasher.write_u64(pair(self.victim.group, self.stack));
         if let Some((group, (state, stack))) = self.blocker {
-            hasher.write_u64((u64::from(stack) << 32 | u64::from(group.group)) ^ (state as u64) << 29);
+            hasher.write_u64(pair(group.group, stack) ^ (state as u64) << 29);
         }
     }
 }

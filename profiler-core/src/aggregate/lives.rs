@@ -26,6 +26,7 @@ impl Aggregator {
             name: (value >> 32) as u32,
             parent,
             labels: self.labels_on(ring),
+            seen: true,
             polled: false,
             weight: Weight::of_level(aux & !BY_LEFT_OUT),
         };
@@ -55,8 +56,13 @@ impl Aggregator {
             };
             self.delays.add(victim, &self.threads[ring].past);
         }
-        tally.counts.polls += 1;
-        tally.counts.thinned_polls += u64::from(task.weight != Weight::default());
+        let (counts, weight) = (&mut tally.counts, task.weight.get());
+        counts.polls += 1;
+        counts.polls_left_out += weight - 1;
+        if task.born.is_young(at_ns) {
+            counts.young_polls += 1;
+            counts.young_polls_estimated += weight;
+        }
         task.poll_start(tally, at_ns, ring);
         self.threads[ring].start_poll(Polling {
             subject: key.1,

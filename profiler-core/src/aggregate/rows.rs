@@ -80,7 +80,8 @@ impl Hash for Key {
     }
 }
 
-fn pair(low: u32, high: u32) -> u64 {
+/// Two numbers as one, so that they are hashed in one step.
+pub(super) fn pair(low: u32, high: u32) -> u64 {
     u64::from(high) << 32 | u64::from(low)
 }
 

@@ -6,12 +6,13 @@
 //! than themselves; the rest stays running, unsplit.
 
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 
 use super::HashMap;
 
 use super::labels::RawLabelsId;
 use super::raw::{RawGroupId, RawStack};
-use super::rows::{Episode, RawRow, RawWakerId, Rows, Windows};
+use super::rows::{Episode, RawRow, RawWakerId, Rows, Windows, pair};
 use super::weight::Weight;
 use crate::profile::{State, Stats};
 
@@ -100,6 +101,19 @@ pub(super) struct Stretch {
     pub(super) weight: Weight,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct PoolKey {
+    group: RawGroupId,
+    labels: RawLabelsId,
+}
+
+/// In one step: it is done for each poll.
+impl Hash for PoolKey {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        hasher.write_u64(pair(self.group.group, self.labels.0));
+    }
+}
+
 /// Short polls of one group with the same labels.
 #[derive(Clone, Debug, Default)]
 struct Pool {
@@ -140,7 +154,7 @@ pub(super) struct Running {
     period_ns: u64,
     /// Of the running polls that have any.
     samples: HashMap<PollKey, PollSamples>,
-    pools: HashMap<(RawGroupId, RawLabelsId), Pool>,
+    pools: HashMap<PoolKey, Pool>,
 }
 
 impl Running {
@@ -183,7 +197,11 @@ impl Running {
         let length_ns = stretch.end_ns - stretch.start_ns;
         let is_short = !stretch.is_part && length_ns < self.period_ns.saturating_mul(CERTAIN_PERIODS);
         if is_short {
-            let pool = self.pools.entry((stretch.group, stretch.labels)).or_default();
+            let key = PoolKey {
+                group: stretch.group,
+                labels: stretch.labels,
+            };
+            let pool = self.pools.entry(key).or_default();
             #[cfg(test)]
             rows.probe
                 .episodes
@@ -222,9 +240,9 @@ impl Running {
 
     /// What short polls add to the rows, and (`polls_of`) to the polls of each group.
     pub(super) fn finish(self, mut polls_of: impl FnMut(RawGroupId, &Stats)) -> Vec<RawRow> {
-        let rows = |((group, labels), pool): ((RawGroupId, RawLabelsId), Pool)| {
-            polls_of(group, &pool.polls);
-            pool.rows(group, labels)
+        let rows = |(key, pool): (PoolKey, Pool)| {
+            polls_of(key.group, &pool.polls);
+            pool.rows(key.group, key.labels)
         };
         self.pools.into_iter().flat_map(rows).collect()
     }

@@ -19,6 +19,7 @@
 //! - After **contradictions** (a poll's end without its start; two starts on one thread) and [losses](super::losses)
 //!   the task is lost until its next poll begins.
 
+use super::born::Born;
 use super::delays::Deed;
 use super::labels::RawLabelsId;
 use super::losses::Losses;
@@ -70,6 +71,28 @@ enum Now {
     Lost,
 }
 
+/// What has happened in the running poll. In a byte: millions of tasks have one.
+#[derive(Clone, Copy, Debug, Default)]
+struct InPoll(u8);
+
+impl InPoll {
+    /// It has registered something.
+    const REGISTERED: u8 = 1;
+    /// A sample has found it: few are found, and all are asked.
+    const SAMPLED: u8 = 2;
+
+    /// Returns whether that had happened before.
+    fn note(&mut self, what: u8) -> bool {
+        let before = self.has(what);
+        self.0 |= what;
+        before
+    }
+
+    fn has(self, what: u8) -> bool {
+        self.0 & what != 0
+    }
+}
+
 /// A task that has begun and not ended.
 #[derive(Clone, Debug)]
 pub(super) struct Task {
@@ -84,11 +107,9 @@ pub(super) struct Task {
     now: Now,
     registrations: Registrations,
     pub(super) labels: RawLabelsId,
-    /// Whether the running poll has registered anything.
-    registered: bool,
-    /// Whether a sample has found the running poll: few are, and all ask.
-    sampled: bool,
+    in_poll: InPoll,
     pub(super) weight: Weight,
+    pub(super) born: Born,
 }
 
 impl Task {
@@ -108,9 +129,16 @@ impl Task {
             now: Now::Scheduled(Cause::default()),
             registrations: Registrations::default(),
             labels,
-            registered: false,
-            sampled: false,
+            in_poll: InPoll::default(),
             weight,
+            born: Born::at(at_ns),
+        }
+    }
+
+    pub(super) fn born_unseen(self) -> Task {
+        Task {
+            born: Born::UNSEEN,
+            ..self
         }
     }
 
@@ -222,8 +250,7 @@ impl Task {
             woken: None,
         };
         self.known_ns = self.since_ns;
-        self.registered = false;
-        self.sampled = false;
+        self.in_poll = InPoll::default();
     }
 
     /// The poll on this ring's thread has left a waker.
@@ -231,7 +258,7 @@ impl Task {
         if self.running_on() != Some(ring) {
             return;
         }
-        if !std::mem::replace(&mut self.registered, true) {
+        if !self.in_poll.note(InPoll::REGISTERED) {
             self.registrations.clear();
         }
         self.registrations.push(Registration { tag, stack });
@@ -243,7 +270,7 @@ impl Task {
             return;
         }
         tally.counts.samples += 1;
-        self.sampled = true;
+        self.in_poll.note(InPoll::SAMPLED);
         let samples = tally.running.samples(self.poll_key());
         if samples.add(found.state, found.stack, found.weight_ns) && at_ns > self.since_ns {
             self.charge_part(tally, at_ns, true);
@@ -378,12 +405,12 @@ impl Task {
     /// What the running poll's samples have found for longest.
     fn sampled_most(&self, tally: &Tally) -> Option<(State, u32)> {
         let heaviest = || tally.running.heaviest(self.poll_key());
-        self.sampled.then(heaviest).flatten()
+        self.in_poll.has(InPoll::SAMPLED).then(heaviest).flatten()
     }
 
     fn take_samples(&self, tally: &mut Tally) -> Option<PollSamples> {
         let take = || tally.running.take_samples(self.poll_key());
-        self.sampled.then(take).flatten()
+        self.in_poll.has(InPoll::SAMPLED).then(take).flatten()
     }
 
     fn charge_poll(&mut self, tally: &mut Tally, at_ns: u64, open: bool) {

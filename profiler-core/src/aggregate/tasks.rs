@@ -23,6 +23,8 @@ pub(super) struct Spawn {
     pub(super) labels: RawLabelsId,
     /// Number of the name that the program gave it, or 0.
     pub(super) name: u32,
+    /// False of a task that was first seen by a poll.
+    pub(super) seen: bool,
     /// Events of a poll were seen, though not its start.
     pub(super) polled: bool,
     pub(super) weight: Weight,
@@ -37,6 +39,7 @@ impl Spawn {
             parent: None,
             labels: RawLabelsId::default(),
             name: 0,
+            seen: false,
             polled: true,
             weight: Weight::default(),
         }
@@ -68,6 +71,7 @@ impl Spawn {
         #[cfg(test)]
         tally.rows.probe.begun(group, self.weight, begun_ns);
         let task = Task::spawned(group, id, self.labels, self.weight, begun_ns);
+        let task = if self.seen { task } else { task.born_unseen() };
         if self.polled { task.unknown() } else { task }
     }
 

@@ -87,7 +87,8 @@ impl Histogram {
             }
             Histogram::Octaves(words) => {
                 let (octave, _) = parts(bucket);
-                let (before, after) = words.split_at(place(words[0], octave));
+                let at = 1 + octaves_before(words[0], octave) as usize * SUBS;
+                let (before, after) = words.split_at(at);
                 let mut wider = [before, &[0; SUBS], after].concat().into_boxed_slice();
                 wider[0] |= 1 << octave;
                 *words = wider;
@@ -138,10 +139,22 @@ impl<'de> Deserialize<'de> for Histogram {
     }
 }
 
-/// Where an octave's buckets are or would be.
+/// Where the buckets of an octave are that is there.
 #[inline]
 fn place(present: u64, octave: u32) -> usize {
-    1 + (present & ((1 << octave) - 1)).count_ones() as usize * SUBS
+    let first = present.trailing_zeros();
+    let from_first = present >> first;
+    // Mostly all octaves between the first and the last are there.
+    let before = if from_first & (from_first + 1) == 0 {
+        octave - first
+    } else {
+        octaves_before(present, octave)
+    };
+    1 + before as usize * SUBS
+}
+
+fn octaves_before(present: u64, octave: u32) -> u32 {
+    (present & ((1 << octave) - 1)).count_ones()
 }
 
 /// A bucket's octave, and which of its buckets it is.
