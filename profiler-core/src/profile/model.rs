@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::lists::Lists;
 use super::stats::Stats;
 
 macro_rules! index {
@@ -67,7 +68,7 @@ pub struct Profile {
     pub strings: Vec<String>,
     pub frames: Vec<Frame>,
     /// Frames from the task's root to the leaf.
-    pub stacks: Vec<Vec<FrameId>>,
+    pub stacks: Lists<FrameId>,
     pub groups: Vec<Group>,
     pub wakers: Vec<Waker>,
     pub rows: Vec<Row>,

@@ -4,35 +4,10 @@
 
 use std::ops::Range;
 
-/// Paths from the root on, as numbers of steps.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Paths {
-    steps: Vec<u32>,
-    /// Where each path ends in `steps`.
-    ends: Vec<usize>,
-}
+use crate::profile::Lists;
 
-impl Paths {
-    pub(crate) fn push(&mut self, path: impl IntoIterator<Item = u32>) {
-        self.steps.extend(path);
-        self.ends.push(self.steps.len());
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    pub(crate) fn path(&self, at: usize) -> &[u32] {
-        let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.steps[start..self.ends[at]]
-    }
-
-    /// The tree in which paths run together as long as their steps have the same key. `keys` has that of each step,
-    /// `weights` that of each path. Places of less than `min_weight` are among their parents' others.
-    pub(crate) fn tree(&self, keys: &[u32], weights: &[u64], min_weight: u64) -> PrefixTree {
-        PrefixTree::new(self, keys, weights, min_weight)
-    }
-}
+/// From the root on, as numbers of steps.
+pub(crate) type Paths = Lists<u32>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PrefixTree {
@@ -83,7 +58,9 @@ struct Open {
 }
 
 impl PrefixTree {
-    fn new(paths: &Paths, keys: &[u32], weights: &[u64], min_weight: u64) -> PrefixTree {
+    /// The tree in which paths run together as long as their steps have the same key. `keys` has that of each step,
+    /// `weights` that of each path. Places of less than `min_weight` are among their parents' others.
+    pub(crate) fn new(paths: &Paths, keys: &[u32], weights: &[u64], min_weight: u64) -> PrefixTree {
         let mut sorted = sorted(paths, keys, weights);
         let mut places = Vec::new();
         let mut open = vec![Open {
@@ -124,7 +101,7 @@ impl PrefixTree {
                 range: run.range.clone(),
                 depth: depth + 1,
                 parent: at,
-                what: Prefix::Step(paths.path(sorted[run.range.start].path as usize)[depth as usize]),
+                what: Prefix::Step(paths[sorted[run.range.start].path as usize][depth as usize]),
             }));
         }
         PrefixTree {
@@ -138,7 +115,7 @@ fn sorted(paths: &Paths, keys: &[u32], weights: &[u64]) -> Vec<Sorted> {
     let key = |step: u32| keys[step as usize];
     // How long two paths run together, and what comes next on each.
     let fork = |a: u32, b: u32| {
-        let (a, b) = (paths.path(a as usize), paths.path(b as usize));
+        let (a, b) = (&paths[a as usize], &paths[b as usize]);
         let shared = a
             .iter()
             .zip(b)
@@ -155,7 +132,7 @@ fn sorted(paths: &Paths, keys: &[u32], weights: &[u64]) -> Vec<Sorted> {
     let before = std::iter::once(None).chain(order.iter().copied().map(Some));
     let place = |(&path, before): (&u32, Option<u32>)| Sorted {
         path,
-        len: paths.path(path as usize).len() as u32,
+        len: paths[path as usize].len() as u32,
         shared: before.map_or(0, |before| fork(before, path).0) as u32,
         weight: weights[path as usize],
     };
@@ -228,11 +205,7 @@ mod tests {
     use super::*;
 
     fn paths(paths: &[(Vec<u32>, u64)]) -> Paths {
-        let mut all = Paths::default();
-        for (path, _) in paths {
-            all.push(path.iter().copied());
-        }
-        all
+        paths.iter().map(|(path, _)| path.iter().copied()).collect()
     }
 
     /// By its keys from the root on; others end in `u32::MAX`. With the sorted paths that end there.
@@ -268,7 +241,8 @@ mod tests {
             min_weight in 0..12_u64,
         ) {
             let all = paths(&given);
-            let tree = named(&all, &all.tree(&[0, 1, 2], &given.iter().map(|path| path.1).collect::<Vec<_>>(), min_weight));
+            let weights_of_paths: Vec<u64> = given.iter().map(|path| path.1).collect();
+            let tree = named(&all, &PrefixTree::new(&all, &[0, 1, 2], &weights_of_paths, min_weight));
             let mut weights: HashMap<Vec<u32>, u64> = HashMap::new();
             for (path, weight) in &given {
                 for len in 1..=path.len() {
