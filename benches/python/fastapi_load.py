@@ -1,6 +1,6 @@
 """A FastAPI service under load: each request gathers a short sleep and a query in a thread.
 
-`fastapi_load.py [--uvloop] REQUESTS`. The clients are a process of their own, which nobody profiles. Prints one line of
+`fastapi_load.py REQUESTS [--uvloop]`. The clients are a process of their own, which nobody profiles. Prints one line of
 JSON, as the loads in Rust do, of what comes after a tenth of the requests for warming up.
 """
 
@@ -102,9 +102,9 @@ def serve(requests, loop_factory):
 if __name__ == "__main__":
     if sys.argv[1] == "--clients":
         clients(int(sys.argv[2]), int(sys.argv[3]))
-    elif sys.argv[1] == "--uvloop":
+    elif sys.argv[2:] == ["--uvloop"]:
         import uvloop
 
-        serve(int(sys.argv[2]), uvloop.new_event_loop)
+        serve(int(sys.argv[1]), uvloop.new_event_loop)
     else:
         serve(int(sys.argv[1]), asyncio.new_event_loop)

@@ -88,8 +88,8 @@ impl Contestant {
         let mut command = Command::new(&line[0]);
         command
             .args(&line[1..])
-            .args(load.arguments)
             .arg(size.to_string())
+            .args(load.arguments)
             .current_dir(folder)
             .env("TOKIO_CONSOLE_RECORD_PATH", folder.join("console.json"))
             .env("TOKIO_CONSOLE_BIND", "127.0.0.1:0")

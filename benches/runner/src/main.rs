@@ -2,6 +2,7 @@
 
 mod build;
 mod contestant;
+mod machine;
 mod measure;
 mod page;
 mod stats;
@@ -13,7 +14,8 @@ use clap::Parser;
 
 use build::Programs;
 use contestant::{CONTESTANTS, Contestant, Language};
-use measure::{LOADS, Measured, measure};
+use measure::{LOADS, Load, measure};
+use page::{Runs, Section};
 
 #[derive(Debug, Parser)]
 struct Options {
@@ -58,37 +60,57 @@ fn main() -> Result<()> {
         .filter(|contestant| is_in(contestant.language))
         .collect();
     let programs = Programs::build(&contestants, is_in(Language::Python))?;
-    let mut results = Vec::new();
+    let mut sections = Vec::new();
     for load in loads {
-        let contestants: Vec<_> = contestants
-            .iter()
-            .copied()
-            .filter(|contestant| contestant.language == load.language)
-            .collect();
-        let mut runs: Vec<Vec<Measured>> = vec![Vec::new(); contestants.len()];
-        for round in 0..options.rounds {
-            let mut order: Vec<usize> = (0..contestants.len()).collect();
-            // Every other round backwards, so that what drifts hits all alike.
-            if round % 2 == 1 {
-                order.reverse();
-            }
-            for at in order {
-                eprintln!(
-                    "{}: round {} of {}: {}",
-                    load.name,
-                    round + 1,
-                    options.rounds,
-                    contestants[at].name
-                );
-                runs[at].push(measure(&programs, load, contestants[at], options.shrink)?);
-            }
-        }
-        let section = page::section(load, &contestants, &runs);
-        println!("{section}");
-        results.push(section);
+        let contestants = contestants.iter().copied();
+        let chosen = contestants.filter(|contestant| contestant.language == load.language);
+        let section = Section::new(load, rounds(&programs, load, chosen.collect(), &options)?);
+        println!("{}", section.text);
+        sections.push(section);
     }
     if let Some(path) = options.output {
-        std::fs::write(path, page::page(&results, options.rounds)?)?;
+        std::fs::write(path, page::page(&sections, options.rounds)?)?;
     }
     Ok(())
+}
+
+/// The runs of a load in interleaved rounds. A contestant of which one fails is out, and that is told; without a baseline
+/// nothing is measured.
+fn rounds(
+    programs: &Programs,
+    load: &Load,
+    contestants: Vec<&'static Contestant>,
+    options: &Options,
+) -> Result<Vec<Runs>> {
+    let begun = |contestant| Runs {
+        contestant,
+        runs: Ok(Vec::new()),
+    };
+    let mut all: Vec<Runs> = contestants.into_iter().map(begun).collect();
+    for round in 0..options.rounds {
+        let mut order: Vec<&mut Runs> = all.iter_mut().collect();
+        // Every other round backwards, so that what drifts hits all alike.
+        if round % 2 == 1 {
+            order.reverse();
+        }
+        for Runs { contestant, runs } in order {
+            let Ok(measured) = runs else { continue };
+            eprintln!(
+                "{}: round {} of {}: {}",
+                load.name,
+                round + 1,
+                options.rounds,
+                contestant.name
+            );
+            match measure(programs, load, contestant, options.shrink) {
+                Ok(run) => measured.push(run),
+                Err(error) if contestant.is_baseline() => return Err(error),
+                Err(error) => {
+                    eprintln!("{}: {error:#}", contestant.name);
+                    *runs = Err(format!("{error:#}"));
+                }
+            }
+        }
+    }
+    Ok(all)
 }

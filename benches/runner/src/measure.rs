@@ -13,7 +13,7 @@ use crate::contestant::{Contestant, Language};
 
 pub struct Load {
     pub name: &'static str,
-    /// The program, and what it is given before the size.
+    /// The program, and what it is given after the size.
     pub program: &'static str,
     pub arguments: &'static [&'static str],
     pub about: &'static str,
@@ -24,7 +24,7 @@ pub struct Load {
     pub is_saturated: bool,
 }
 
-pub const LOADS: [Load; 7] = [
+pub const LOADS: [Load; 9] = [
     Load {
         name: "echo",
         program: "echo",
@@ -43,6 +43,26 @@ pub const LOADS: [Load; 7] = [
         unit: "round trip",
         language: Language::Rust,
         size: 50_000,
+        is_saturated: true,
+    },
+    Load {
+        name: "turns",
+        program: "turns",
+        arguments: &[],
+        about: "one task, alone, that wakes itself: a wake-up and a poll a turn",
+        unit: "turn",
+        language: Language::Rust,
+        size: 5_000_000,
+        is_saturated: true,
+    },
+    Load {
+        name: "turns, suspended",
+        program: "turns",
+        arguments: &["suspended"],
+        about: "the same, eight awaits deep, with a waker left behind: a wake-up, a poll and a suspension with its stack",
+        unit: "turn",
+        language: Language::Rust,
+        size: 5_000_000,
         is_saturated: true,
     },
     Load {
@@ -97,6 +117,25 @@ pub const LOADS: [Load; 7] = [
         is_saturated: false,
     },
 ];
+
+impl Load {
+    /// What it is about.
+    pub fn measure(&self) -> String {
+        match self.is_saturated {
+            true => "throughput".into(),
+            false => format!("CPU per {}", self.unit),
+        }
+    }
+
+    /// That, of a run.
+    pub fn figure(&self, run: &Measured) -> f64 {
+        let operations = run.figures.operations as f64;
+        match self.is_saturated {
+            true => operations / run.figures.wall_ns as f64,
+            false => run.figures.cpu_ns as f64 / operations,
+        }
+    }
+}
 
 /// What a run has shown.
 #[derive(Clone, Debug)]
