@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use super::path_order::{Next, in_order};
 use crate::profile::Lists;
 
 /// From the root on, as numbers of steps.
@@ -112,31 +113,13 @@ impl PrefixTree {
 }
 
 fn sorted(paths: &Paths, keys: &[u32], weights: &[u64]) -> Vec<Sorted> {
-    let key = |step: u32| keys[step as usize];
-    // How long two paths run together, and what comes next on each.
-    let fork = |a: u32, b: u32| {
-        let (a, b) = (&paths[a as usize], &paths[b as usize]);
-        let shared = a
-            .iter()
-            .zip(b)
-            .take_while(|&(&a, &b)| a == b || key(a) == key(b))
-            .count();
-        let next = |path: &[u32]| path.get(shared).map(|&step| key(step));
-        (shared, next(a), next(b))
-    };
-    let mut order: Vec<u32> = (0..paths.len() as u32).collect();
-    order.sort_by(|&a, &b| {
-        let (_, a, b) = fork(a, b);
-        a.cmp(&b)
-    });
-    let before = std::iter::once(None).chain(order.iter().copied().map(Some));
-    let place = |(&path, before): (&u32, Option<u32>)| Sorted {
+    let place = |Next { path, shared }| Sorted {
         path,
         len: paths[path as usize].len() as u32,
-        shared: before.map_or(0, |before| fork(before, path).0) as u32,
+        shared,
         weight: weights[path as usize],
     };
-    order.iter().zip(before).map(place).collect()
+    in_order(paths, keys).into_iter().map(place).collect()
 }
 
 /// Paths that share one key more.
