@@ -37,6 +37,10 @@ bench-pictures:
 bench-taps:
     benches/taps/run.sh
 
+# what each event costs our own process, in time and (with valgrind) in instructions
+bench-events:
+    benches/events/run.sh
+
 # what the library's calls cost while nobody records, in instructions; needs valgrind
 bench-off:
     benches/off/run.sh

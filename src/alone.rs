@@ -114,7 +114,7 @@ impl Alone {
             most_open_files: MOST_OPEN_FILES,
             begin_thread: asyncprof_agent::leave_this_thread_out,
             parts: output.window().map(|every| Parts { every, to }),
-            max_overhead: None,
+            max_overhead: builder.max_overhead,
         };
         let recording = Recording::start(Arc::clone(&region), settings).map_err(Error::system)?;
         let Some(runtime) = asyncprof_agent::join(Arc::clone(&region)) else {

@@ -26,6 +26,13 @@ pub enum Error {
         /// What was asked for.
         hz: u32,
     },
+    /// What recording may cost is a part of the CPU time, from 0 to 1.
+    #[error("recording cannot cost {part} of the CPU time: give a part from 0 to 1, such as 0.01")]
+    #[non_exhaustive]
+    Overhead {
+        /// What was asked for.
+        part: f64,
+    },
     /// A part of a recording is at least a second long and at most a day, and at least one file is kept.
     #[error(
         "a part of {window:?} in {files} files cannot be: a part takes 1 s to 24 h, and at least one file is kept"

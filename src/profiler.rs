@@ -62,6 +62,7 @@ pub fn builder() -> Builder {
         window: None,
         files: DEFAULT_FILES,
         signal: Some(libc::SIGUSR2),
+        max_overhead: None,
     }
 }
 
@@ -79,6 +80,7 @@ pub struct Builder {
     pub(crate) window: Option<Duration>,
     pub(crate) files: usize,
     pub(crate) signal: Option<i32>,
+    pub(crate) max_overhead: Option<f64>,
 }
 
 impl Builder {
@@ -139,6 +141,20 @@ impl Builder {
         self
     }
 
+    /// Leaves out what costs the program more than this part of its CPU time, from 0 to 1: first stacks of waits under 10 µs, then
+    /// new tokio tasks, some of which then count for all. Unless told, only what comes too fast to be taken in.
+    ///
+    /// The cost is estimated, of what runs within the program's own threads; those of the recording are not in it. The report
+    /// tells it, and what was left out. 0 leaves out all that it helps to leave out.
+    ///
+    /// ```
+    /// let builder = asyncprof::builder().max_overhead(0.01);
+    /// ```
+    pub fn max_overhead(mut self, part: f64) -> Builder {
+        self.max_overhead = Some(part);
+        self
+    }
+
     /// Starts the recording: see [`start`].
     ///
     /// ```
@@ -178,6 +194,11 @@ impl Builder {
     fn check(&self) -> Result<(), Error> {
         if self.freq_hz > MAX_FREQ_HZ {
             return Err(Error::Rate { hz: self.freq_hz });
+        }
+        if let Some(part) = self.max_overhead
+            && !(0.0..=1.0).contains(&part)
+        {
+            return Err(Error::Overhead { part });
         }
         match self.window {
             Some(window) if window < Duration::from_secs(1) || window > LONGEST_WINDOW || self.files == 0 => {

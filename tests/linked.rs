@@ -120,6 +120,7 @@ fn bad_input_is_an_error_and_changes_nothing() {
         .collect();
     let expected = [
         ("rate", "1000000 looks a second are too many"),
+        ("overhead", "recording cannot cost 1.5 of the CPU time"),
         ("window", "a part of 0ns in 8 files cannot be"),
         ("files", "a part of 1s in 0 files cannot be"),
         ("folder", "it is a folder"),
@@ -204,6 +205,18 @@ fn parts_of_a_recording_add_up_and_are_bounded_in_number() {
         .max()
         .unwrap();
     assert_eq!(first_window, 0);
+}
+
+/// 200,000 tasks, the first of which are recorded one by one.
+#[test]
+fn what_may_cost_nothing_is_left_out() {
+    let profile = Alone::new(&program(), "held").good(WRITTEN);
+    invariants::check(&profile, Quality::lossy());
+    let quality = &profile.quality;
+    assert!(quality.overhead_ns > 0, "{quality:?}");
+    assert!(quality.overhead_ns < quality.program_cpu_ns, "{quality:?}");
+    assert!(quality.heaviest_task >= 4, "{quality:?}");
+    assert!(quality.tasks_left_out > quality.tasks_recorded, "{quality:?}");
 }
 
 #[test]

@@ -24,7 +24,31 @@ fn assert_estimated(profile: &Profile, truth: u64) {
     }
 }
 
-/// Paced for five seconds: with nothing allowed, there is a step each second.
+fn cost(profile: &Profile) -> f64 {
+    profile.quality.overhead_ns as f64 / profile.quality.program_cpu_ns as f64
+}
+
+/// Paced for four seconds and more. It takes half of one to be noticed, that it costs twice as much. What the task that
+/// spawns them does, and taps that write nothing, are less than half of it.
+#[test]
+fn the_cost_is_held_where_it_was_asked_for() {
+    let program = fixture("waits", "release", "storm");
+    let args = ["400000", "10", "3"];
+    let free = Recording::new(&[], &program, &args).profile();
+    let allowed = cost(&free) * 0.55;
+    let percent = format!("{}%", allowed * 100.0);
+    let held = Recording::new(&["--max-overhead", &percent], &program, &args).profile();
+    invariants::check(&held, Quality::lossy());
+    let told = (cost(&held), allowed, &held.quality, &free.quality);
+    assert!(cost(&held) < allowed * 1.35, "{told:?}");
+    assert!(held.quality.tasks_left_out > 0, "{told:?}");
+    if held.quality.events_lost == 0 {
+        let storm = storm(&held);
+        assert!(storm.tasks.abs_diff(400_000) <= chance([&storm]), "{storm:?}");
+    }
+}
+
+/// Paced for five seconds.
 #[test]
 fn what_costs_too_much_is_left_out_and_estimated() {
     const TASKS: u64 = 400_000;

@@ -254,7 +254,7 @@ impl<'a> Assembler<'a> {
                 labels: LabelsId(labels.0),
                 stats: stats.clone(),
                 open_episodes,
-                windows: self.windows(raw.windows()),
+                windows: self.windows(raw.windows()).into(),
             });
         }
     }

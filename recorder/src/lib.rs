@@ -3,6 +3,7 @@
 
 mod assemble;
 mod burden;
+mod control;
 mod delays;
 mod live;
 mod merge;

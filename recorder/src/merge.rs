@@ -237,7 +237,7 @@ fn merge_rows(rows: Vec<Row>) -> Vec<Row> {
             Some(merged) => {
                 merged.stats.merge(&row.stats);
                 merged.open_episodes += row.open_episodes;
-                merged.windows = merge_windows(&merged.windows, &row.windows);
+                merged.windows = merge_windows(&merged.windows, &row.windows).into();
             }
         }
     }
@@ -340,7 +340,7 @@ mod tests {
                 labels: LabelsId(0),
                 stats,
                 open_episodes: 1,
-                windows: vec![(0, ns)],
+                windows: [(0, ns)].into(),
             }
         };
         let group = |spawn| Group {
@@ -401,7 +401,7 @@ mod tests {
             (first.stats.total_ns, first.stats.episodes, first.open_episodes),
             (11, 2, 2)
         );
-        assert_eq!(first.windows, [(0, 11)]);
+        assert_eq!(first.windows[..], [(0, 11)]);
         let open = profile.open_waits.iter();
         assert_eq!(
             open.map(|wait| (wait.tasks, &wait.oldest_ns[..]))

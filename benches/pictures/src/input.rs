@@ -83,7 +83,7 @@ impl Stacks {
                 waker: WakerId(0),
                 labels: LabelsId(0),
                 open_episodes: 0,
-                windows: vec![(at as u32 % 60, stats.total_ns)],
+                windows: [(at as u32 % 60, stats.total_ns)].into(),
                 stats,
             });
         }

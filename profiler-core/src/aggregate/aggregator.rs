@@ -241,8 +241,9 @@ impl Aggregator {
         }
         let longest_polls = self.tally.longest_polls();
         let open_waits = self.tally.open_waits();
+        let of_running = self.tally.finish_running();
         let (mut rows, wakers) = self.tally.rows.finish();
-        rows.extend(self.tally.running.finish());
+        rows.extend(of_running);
         let (label_sets, labels_lost) = self.tally.labels.finish();
         let counts = Counts {
             labels_lost,

@@ -93,7 +93,8 @@ impl Aggregator {
             let task = Task::spawned(group, id, labels, weight, begun_ns);
             match spawn {
                 Some(Spawn { polled: false, .. }) => task,
-                _ => task.unknown(),
+                Some(_) => task.unknown(),
+                None => task.unknown().born_unseen(),
             }
         });
         task.face(tally, losses, at_ns);
@@ -107,8 +108,13 @@ impl Aggregator {
             };
             self.delays.add(victim, &self.threads[ring].past);
         }
-        tally.counts.polls += 1;
-        tally.counts.thinned_polls += u64::from(task.weight != Weight::default());
+        let (counts, weight) = (&mut tally.counts, task.weight.get());
+        counts.polls += 1;
+        counts.polls_left_out += weight - 1;
+        if task.born.is_young(at_ns) {
+            counts.young_polls += 1;
+            counts.young_polls_estimated += weight;
+        }
         task.poll_start(tally, at_ns, ring);
         self.threads[ring].start_poll(Polling {
             subject: key.1,

@@ -3,6 +3,7 @@
 //! Everything here is in nanoseconds since the recording's start and in raw stack numbers; names come later.
 
 mod aggregator;
+mod born;
 mod delays;
 mod ends;
 mod labels;

@@ -94,9 +94,12 @@ pub struct Counts {
     /// Events that rings have told of having dropped.
     pub events_lost: u64,
     pub tasks_seen_late: u64,
-    /// Polls that began, and those of them of tasks that stand for others, too.
+    /// Polls that began, and those for which they stand: Σ (weight − 1).
     pub polls: u64,
-    pub thinned_polls: u64,
+    pub polls_left_out: u64,
+    /// Polls of young tasks, the likes of which could be left out, and how many they are with those for which they stand.
+    pub young_polls: u64,
+    pub young_polls_estimated: u64,
     /// Tasks that were seen, those for which they stand: Σ (weight − 1), and the most that one counts for.
     pub tasks_recorded: u64,
     pub tasks_left_out: u64,

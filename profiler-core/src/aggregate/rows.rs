@@ -1,5 +1,7 @@
 //! The aggregate itself: a row per (group, stack, state, waker, labels), each with its totals per time window.
 
+use std::hash::{Hash, Hasher};
+
 use super::HashMap;
 
 use super::labels::RawLabelsId;
@@ -18,7 +20,7 @@ pub(super) const MAX_NS: u64 = u32::MAX as u64 * WINDOW_NS;
 pub struct RawWakerId(pub u32);
 
 /// What ended a wait.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RawWaker {
     #[default]
     Unknown,
@@ -27,6 +29,16 @@ pub enum RawWaker {
         group: Option<RawGroupId>,
         stack: RawStack,
     },
+}
+
+/// In one step: it is done for each wake-up.
+impl Hash for RawWaker {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        if let RawWaker::Seen { group, stack } = self {
+            let group = group.map_or(u32::MAX, |group| group.group);
+            hasher.write_u64(pair(group, stack.number));
+        }
+    }
 }
 
 /// One row of the aggregate.
@@ -50,13 +62,27 @@ impl RawRow {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Key {
     group: RawGroupId,
-    stack: RawStack,
-    state: State,
+    /// Number of the stack, in the group's process.
+    stack: u32,
     waker: RawWakerId,
     labels: RawLabelsId,
+    state: State,
+}
+
+/// In few steps: it is done for each episode. Groups of all processes have numbers of their own.
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        hasher.write_u64(pair(self.group.group, self.stack));
+        hasher.write_u64(pair(self.waker.0, self.labels.0) ^ (self.state as u64) << 29);
+    }
+}
+
+/// Two numbers as one, so that they are hashed in one step.
+pub(super) fn pair(low: u32, high: u32) -> u64 {
+    u64::from(high) << 32 | u64::from(low)
 }
 
 #[derive(Clone, Debug, Default)]
@@ -72,6 +98,8 @@ pub(super) struct Rows {
     index: HashMap<Key, u32>,
     rows: Vec<Row>,
     wakers: HashMap<RawWaker, RawWakerId>,
+    /// A thread wakes many tasks from one place.
+    last_waker: (RawWaker, RawWakerId),
     #[cfg(test)]
     pub(super) probe: Probe,
 }
@@ -123,25 +151,31 @@ impl Rows {
             labels,
             ..
         } = episode;
-        let next = self.rows.len() as u32;
         let key = Key {
             group,
-            stack,
-            state,
+            stack: stack.number,
             waker,
             labels,
+            state,
         };
-        let at = self.index.get(&key).copied().unwrap_or_else(|| {
-            self.index.insert(key, next);
-            self.rows.push(Row::default());
-            next
-        });
+        let at = match self.index.get(&key) {
+            Some(&at) => at,
+            None => self.begin_row(key),
+        };
         let row = &mut self.rows[at as usize];
         let weight = episode.weight.get();
         row.stats
             .add_weighted(episode.end_ns.saturating_sub(episode.start_ns), weight);
         row.open_episodes += u64::from(episode.open) * weight;
         row.windows.add(episode.start_ns, episode.end_ns, weight);
+    }
+
+    #[cold]
+    fn begin_row(&mut self, key: Key) -> u32 {
+        let at = self.rows.len() as u32;
+        self.index.insert(key, at);
+        self.rows.push(Row::default());
+        at
     }
 
     /// Forgets all but the numbers of the wakers.
@@ -151,14 +185,16 @@ impl Rows {
     }
 
     pub(super) fn waker(&mut self, waker: RawWaker) -> RawWakerId {
-        if waker == RawWaker::Unknown {
-            return RawWakerId::default();
+        if waker == self.last_waker.0 {
+            return self.last_waker.1;
         }
-        self.wakers.get(&waker).copied().unwrap_or_else(|| {
-            let next = RawWakerId(self.wakers.len() as u32 + 1);
-            self.wakers.insert(waker, next);
-            next
-        })
+        let next = RawWakerId(self.wakers.len() as u32 + 1);
+        let id = match waker {
+            RawWaker::Unknown => RawWakerId::default(),
+            RawWaker::Seen { .. } => *self.wakers.entry(waker).or_insert(next),
+        };
+        self.last_waker = (waker, id);
+        id
     }
 
     pub(super) fn finish(self) -> (Vec<RawRow>, Vec<RawWaker>) {
@@ -170,7 +206,7 @@ impl Rows {
         rows.sort_unstable_by_key(|row| row.0);
         let finished = |(row, (_, key)): (Row, (u32, Key))| RawRow {
             group: key.group,
-            stack: key.stack,
+            stack: RawStack::new(key.group.process, key.stack),
             state: key.state,
             waker: key.waker,
             labels: key.labels,
@@ -186,67 +222,99 @@ impl Rows {
 /// changes of their number.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Windows {
-    /// Per window: ns of parts of it, and by how much the number of episodes that cover it whole changes here.
-    entries: Vec<(u32, u64, i64)>,
+    /// Ascending.
+    earlier: Vec<Window>,
+    /// Time goes forward: most episodes lie within it.
+    last: Window,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Window {
+    number: u32,
+    /// Of parts of it.
+    ns: u64,
+    /// By how much the number of episodes that cover whole windows changes here.
+    change: i64,
+}
+
+impl Window {
+    fn at(number: u32) -> Window {
+        Window {
+            number,
+            ..Window::default()
+        }
+    }
+
+    fn add(&mut self, ns: u64, weight: u64) {
+        self.ns = self.ns.saturating_add(ns.saturating_mul(weight));
+    }
 }
 
 impl Windows {
     /// Of (window number, ns in it), ascending.
     pub(super) fn of(totals: impl IntoIterator<Item = (u32, u64)>) -> Windows {
-        let entries = totals.into_iter().map(|(window, ns)| (window, ns, 0)).collect();
-        Windows { entries }
+        let mut windows = Windows::default();
+        for (number, ns) in totals {
+            windows.at(u64::from(number)).add(ns, 1);
+        }
+        windows
     }
 
     /// An episode that stands for `weight` of them.
+    #[inline]
     pub(super) fn add(&mut self, start_ns: u64, end_ns: u64, weight: u64) {
         let end_ns = end_ns.max(start_ns);
-        let (first, last) = (start_ns / WINDOW_NS, end_ns / WINDOW_NS);
-        let mut add = |window, ns: u64| {
-            let sum = &mut self.entry(window).1;
-            *sum = sum.saturating_add(ns.saturating_mul(weight));
-        };
-        if first == last {
-            return add(first, end_ns - start_ns);
-        }
-        add(first, (first + 1) * WINDOW_NS - start_ns);
-        add(last, end_ns - last * WINDOW_NS);
-        if last > first + 1 {
-            self.entry(first + 1).2 += weight as i64;
-            self.entry(last).2 -= weight as i64;
+        let last_ns = u64::from(self.last.number) * WINDOW_NS;
+        if start_ns >= last_ns && end_ns < last_ns + WINDOW_NS {
+            self.last.add(end_ns - start_ns, weight);
+        } else {
+            self.add_anywhere(start_ns, end_ns, weight);
         }
     }
 
-    fn entry(&mut self, window: u64) -> &mut (u32, u64, i64) {
-        let window = u32::try_from(window).unwrap_or(u32::MAX); // never above: see MAX_NS
-        // Time goes forward: nearly always the last one.
-        let at = match self.entries.last() {
-            Some(last) if last.0 == window => self.entries.len() - 1,
-            Some(last) if last.0 < window => {
-                self.entries.push((window, 0, 0));
-                self.entries.len() - 1
+    #[inline(never)]
+    fn add_anywhere(&mut self, start_ns: u64, end_ns: u64, weight: u64) {
+        let (first, last) = (start_ns / WINDOW_NS, end_ns / WINDOW_NS);
+        if first == last {
+            return self.at(first).add(end_ns - start_ns, weight);
+        }
+        self.at(first).add((first + 1) * WINDOW_NS - start_ns, weight);
+        if last > first + 1 {
+            self.at(first + 1).change += weight as i64;
+            self.at(last).change -= weight as i64;
+        }
+        self.at(last).add(end_ns - last * WINDOW_NS, weight);
+    }
+
+    fn at(&mut self, number: u64) -> &mut Window {
+        let number = u32::try_from(number).unwrap_or(u32::MAX); // never above: see MAX_NS
+        if number < self.last.number {
+            let at = self.earlier.partition_point(|window| window.number < number);
+            if self.earlier.get(at).is_none_or(|window| window.number != number) {
+                self.earlier.insert(at, Window::at(number));
             }
-            _ => match self.entries.binary_search_by_key(&window, |entry| entry.0) {
-                Ok(at) => at,
-                Err(at) => {
-                    self.entries.insert(at, (window, 0, 0));
-                    at
-                }
-            },
-        };
-        &mut self.entries[at]
+            return &mut self.earlier[at];
+        }
+        if number > self.last.number {
+            if self.last.ns != 0 || self.last.change != 0 {
+                self.earlier.push(self.last);
+            }
+            self.last = Window::at(number);
+        }
+        &mut self.last
     }
 
     pub(super) fn totals(&self) -> Vec<(u32, u64)> {
         let mut totals = Vec::new();
         let mut covering = 0i64;
         let mut at = 0;
-        for &(window, ns, change) in &self.entries {
+        for &Window { number, ns, change } in self.earlier.iter().chain([&self.last]) {
             if covering != 0 {
-                totals.extend((at..window).map(|window| (window, covering as u64 * WINDOW_NS)));
+                totals.extend((at..number).map(|window| (window, covering as u64 * WINDOW_NS)));
             }
             covering += change;
-            totals.push((window, ns + covering as u64 * WINDOW_NS));
-            at = window + 1;
+            totals.push((number, ns + covering as u64 * WINDOW_NS));
+            at = number + 1;
         }
         totals.retain(|&(_, ns)| ns != 0);
         totals

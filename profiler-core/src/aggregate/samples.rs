@@ -6,12 +6,13 @@
 //! than themselves; the rest stays running, unsplit.
 
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 
 use super::HashMap;
 
 use super::labels::RawLabelsId;
 use super::raw::{RawGroupId, RawStack};
-use super::rows::{Episode, RawRow, RawWakerId, Rows, Windows};
+use super::rows::{Episode, RawRow, RawWakerId, Rows, Windows, pair};
 use super::weight::Weight;
 use crate::profile::{State, Stats};
 
@@ -92,16 +93,34 @@ pub(super) struct Stretch {
     pub(super) end_ns: u64,
     /// Not seen to end.
     pub(super) open: bool,
-    /// Part of a poll that is longer.
+    /// A poll from its start to its end.
+    pub(super) is_whole: bool,
+    /// Part of a poll that is so long that it is charged in parts.
     pub(super) is_part: bool,
     /// Of the task.
     pub(super) weight: Weight,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct PoolKey {
+    group: RawGroupId,
+    labels: RawLabelsId,
+}
+
+/// In one step: it is done for each poll.
+impl Hash for PoolKey {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        hasher.write_u64(pair(self.group.group, self.labels.0));
+    }
+}
+
 /// Short polls of one group with the same labels.
 #[derive(Clone, Debug, Default)]
 struct Pool {
-    stats: Stats,
+    /// Of whole polls: they are polls of the group, too, so each is added to one place only.
+    polls: Stats,
+    /// Of other stretches.
+    parts: Stats,
     windows: Windows,
     open_episodes: u64,
     found: BTreeMap<(State, u32), Found>,
@@ -135,7 +154,7 @@ pub(super) struct Running {
     period_ns: u64,
     /// Of the running polls that have any.
     samples: HashMap<PollKey, PollSamples>,
-    pools: HashMap<(RawGroupId, RawLabelsId), Pool>,
+    pools: HashMap<PoolKey, Pool>,
 }
 
 impl Running {
@@ -151,6 +170,7 @@ impl Running {
         self.samples.entry(poll).or_default()
     }
 
+    #[inline]
     pub(super) fn take_samples(&mut self, poll: PollKey) -> Option<PollSamples> {
         if self.samples.is_empty() {
             return None;
@@ -159,28 +179,46 @@ impl Running {
     }
 
     /// What a running poll's samples have found for longest.
+    #[inline]
     pub(super) fn heaviest(&self, poll: PollKey) -> Option<(State, u32)> {
+        if self.samples.is_empty() {
+            return None;
+        }
         self.samples.get(&poll)?.heaviest()
     }
 
-    pub(super) fn charge(&mut self, rows: &mut Rows, stretch: Stretch, samples: Option<&PollSamples>) {
+    /// Returns whether a whole poll was counted with it.
+    pub(super) fn charge(
+        &mut self,
+        rows: &mut Rows,
+        stretch: Stretch,
+        samples: Option<&PollSamples>,
+    ) -> bool {
         let length_ns = stretch.end_ns - stretch.start_ns;
         let is_short = !stretch.is_part && length_ns < self.period_ns.saturating_mul(CERTAIN_PERIODS);
         if is_short {
-            let pool = self.pools.entry((stretch.group, stretch.labels)).or_default();
+            let key = PoolKey {
+                group: stretch.group,
+                labels: stretch.labels,
+            };
+            let pool = self.pools.entry(key).or_default();
             #[cfg(test)]
             rows.probe
                 .episodes
                 .push(stretch.episode(State::Running, 0, stretch.start_ns..stretch.end_ns));
             let weight = stretch.weight.get();
-            pool.stats.add_weighted(length_ns, weight);
+            let stats = match stretch.is_whole {
+                true => &mut pool.polls,
+                false => &mut pool.parts,
+            };
+            stats.add_weighted(length_ns, weight);
             pool.windows.add(stretch.start_ns, stretch.end_ns, weight);
             pool.open_episodes += u64::from(stretch.open) * weight;
             for run in samples.into_iter().flat_map(|samples| &samples.runs) {
                 let found = pool.found.entry((run.state, run.stack)).or_default();
                 found.add(run.weight_ns, weight);
             }
-            return;
+            return stretch.is_whole;
         }
         let mut from_ns = stretch.start_ns;
         if let Some(samples) = samples {
@@ -197,13 +235,16 @@ impl Running {
         if from_ns < stretch.end_ns || samples.is_none_or(|samples| samples.runs.is_empty()) {
             rows.add(stretch.episode(State::Running, 0, from_ns..stretch.end_ns));
         }
+        false
     }
 
-    /// What short polls add to the rows.
-    pub(super) fn finish(self) -> impl Iterator<Item = RawRow> {
-        self.pools
-            .into_iter()
-            .flat_map(|((group, labels), pool)| pool.rows(group, labels))
+    /// What short polls add to the rows, and (`polls_of`) to the polls of each group.
+    pub(super) fn finish(self, mut polls_of: impl FnMut(RawGroupId, &Stats)) -> Vec<RawRow> {
+        let rows = |(key, pool): (PoolKey, Pool)| {
+            polls_of(key.group, &pool.polls);
+            pool.rows(key.group, key.labels)
+        };
+        self.pools.into_iter().flat_map(rows).collect()
     }
 }
 
@@ -235,17 +276,13 @@ impl Pool {
             open_episodes,
             windows,
         };
+        let mut all = self.polls;
+        all.merge(&self.parts);
         let weight_ns: u64 = self.found.values().map(|found| found.weight_ns).sum();
-        let total_ns = self.stats.total_ns;
+        let total_ns = all.total_ns;
         let split_ns = scaled(total_ns, weight_ns);
         if split_ns == 0 {
-            return vec![row(
-                State::Running,
-                0,
-                self.stats,
-                self.open_episodes,
-                self.windows,
-            )];
+            return vec![row(State::Running, 0, all, self.open_episodes, self.windows)];
         }
         let mut rest = self.windows.totals();
         let mut rows = Vec::new();
@@ -277,7 +314,7 @@ impl Pool {
         }
         let rest_ns = rest.iter().map(|window| window.1).sum();
         if rest_ns > 0 {
-            let stats = Stats::even(self.stats.episodes, self.stats.excess, rest_ns);
+            let stats = Stats::even(all.episodes, all.excess, rest_ns);
             rows.push(row(
                 State::Running,
                 0,
@@ -331,6 +368,7 @@ mod tests {
                 start_ns: at_ns,
                 end_ns: at_ns + length_ns,
                 open: false,
+                is_whole: true,
                 is_part: false,
                 weight: Weight::default(),
             };
@@ -339,7 +377,7 @@ mod tests {
         }
         let (rows, _) = rows.finish();
         let mut totals = BTreeMap::new();
-        for row in rows.into_iter().chain(running.finish()) {
+        for row in rows.into_iter().chain(running.finish(|_, _| {})) {
             assert_eq!(
                 row.windows().iter().map(|window| window.1).sum::<u64>(),
                 row.stats.total_ns

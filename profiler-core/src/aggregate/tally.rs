@@ -8,7 +8,7 @@ use super::HashMap;
 
 use super::labels::LabelSets;
 use super::raw::{Counts, RawGroup, RawGroupId, RawLongPoll, RawOpenWait, RawStack, TableId};
-use super::rows::Rows;
+use super::rows::{RawRow, Rows};
 use super::samples::Running;
 use super::weight::Weight;
 use super::work::Work;
@@ -46,6 +46,8 @@ pub(super) struct Tally {
     parents: HashMap<(u32, u32), u32>,
     /// By process and table: which of them are of interest is known at the end, and by table.
     longest_polls: HashMap<(u32, Option<TableId>), BinaryHeap<Reverse<RawLongPoll>>>,
+    /// By group: shorter polls are not among the longest ones.
+    long_enough_ns: Vec<u64>,
     /// Tasks by group and the number of the stack.
     open_waits: BTreeMap<(RawGroupId, u32), u64>,
     /// The longest of them: (ns, where).
@@ -149,14 +151,28 @@ impl Tally {
         }
     }
 
-    /// A poll of the group has taken so long.
+    /// A poll of the group has taken so long, and is not counted with its running.
     pub(super) fn poll_of(&mut self, group: RawGroupId, weight: Weight, duration_ns: u64) {
         let polls = &mut self.groups[group.group as usize].polls;
         polls.add_weighted(duration_ns, weight.get());
     }
 
+    /// The rows of short polls; with them the polls of all groups are complete.
+    pub(super) fn finish_running(&mut self) -> Vec<RawRow> {
+        std::mem::take(&mut self.running)
+            .finish(|group, polls| self.groups[group.group as usize].polls.merge(polls))
+    }
+
     /// A poll seen from its start to its end.
     pub(super) fn polled(&mut self, poll: RawLongPoll) {
+        let group = poll.group.group as usize;
+        if self
+            .long_enough_ns
+            .get(group)
+            .is_some_and(|&ns| poll.duration_ns < ns)
+        {
+            return;
+        }
         let table = (poll.group.process, self.table_of(poll.group));
         let longest = self.longest_polls.entry(table).or_default();
         if longest.len() < LONGEST_POLLS {
@@ -165,6 +181,14 @@ impl Tally {
             && shortest.0 < poll
         {
             *shortest = Reverse(poll);
+        }
+        if longest.len() == LONGEST_POLLS
+            && let Some(shortest) = longest.peek()
+        {
+            if self.long_enough_ns.len() <= group {
+                self.long_enough_ns.resize(group + 1, 0);
+            }
+            self.long_enough_ns[group] = shortest.0.duration_ns;
         }
     }
 
@@ -184,6 +208,7 @@ impl Tally {
     /// Forgets the longest polls and the open waits.
     pub(super) fn forget_places(&mut self) {
         self.longest_polls.clear();
+        self.long_enough_ns.clear();
         self.open_waits.clear();
         self.oldest_waits.clear();
     }

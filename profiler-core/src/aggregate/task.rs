@@ -19,6 +19,7 @@
 //! - After **contradictions** (a poll's end without its start; two starts on one thread) and [losses](super::losses)
 //!   the task is lost until its next poll begins.
 
+use super::born::Born;
 use super::delays::Deed;
 use super::labels::RawLabelsId;
 use super::losses::Losses;
@@ -87,6 +88,7 @@ pub(super) struct Task {
     /// Whether the running poll has registered anything.
     registered: bool,
     pub(super) weight: Weight,
+    pub(super) born: Born,
 }
 
 impl Task {
@@ -108,6 +110,14 @@ impl Task {
             labels,
             registered: false,
             weight,
+            born: Born::at(at_ns),
+        }
+    }
+
+    pub(super) fn born_unseen(self) -> Task {
+        Task {
+            born: Born::UNSEEN,
+            ..self
         }
     }
 
@@ -275,6 +285,7 @@ impl Task {
             start_ns: self.since_ns,
             end_ns: at_ns.max(self.since_ns),
             open,
+            is_whole: false,
             is_part,
             weight: self.weight,
         }
@@ -373,9 +384,13 @@ impl Task {
     fn charge_poll(&mut self, tally: &mut Tally, at_ns: u64, open: bool) {
         let samples = tally.running.take_samples(self.poll_key());
         let is_part = samples.as_ref().is_some_and(PollSamples::is_part);
-        let stretch = self.stretch(at_ns, open, is_part);
-        tally.running.charge(&mut tally.rows, stretch, samples.as_ref());
-        tally.poll_of(self.group, self.weight, stretch.end_ns - self.known_ns);
+        let stretch = Stretch {
+            is_whole: self.since_ns == self.known_ns,
+            ..self.stretch(at_ns, open, is_part)
+        };
+        if !tally.running.charge(&mut tally.rows, stretch, samples.as_ref()) {
+            tally.poll_of(self.group, self.weight, stretch.end_ns - self.known_ns);
+        }
         self.since_ns = stretch.end_ns;
     }
 

@@ -323,7 +323,7 @@ fn a_thousand_rare_stacks_are_all_there() {
         let group = builder.group("app::handle", TaskKind::Task, 1);
         for number in 0..1000 {
             let stack = builder.stack(&["app::handle::{{closure}}", &format!("app::step_{number}")]);
-            builder.row(group, stack, State::Waiting, 1, each_ns).windows = vec![(number % 10, each_ns)];
+            builder.row(group, stack, State::Waiting, 1, each_ns).windows = [(number % 10, each_ns)].into();
         }
         builder.build()
     };

@@ -31,7 +31,7 @@ impl Profile {
     /// - each index is within its table, and index 0 is the empty string, the empty stack, the unknown waker;
     /// - counts of parts are not above the count of the whole, and no total over all rows overflows;
     /// - a group's parent comes before it;
-    /// - windows and histograms ascend, and windows lie within the recording.
+    /// - windows ascend, and lie within the recording.
     pub fn check(&self) -> Result<(), Inconsistent> {
         ensure(self.strings.first().is_some_and(String::is_empty), || {
             "string 0 is not empty".into()
@@ -100,9 +100,6 @@ impl Profile {
             // So that whoever follows parents comes to an end.
             within(owner, "earlier group", parent.index(), at)?;
         }
-        ensure(group.polls.histogram_is_sound(), || {
-            format!("group {at} has an unsound histogram")
-        })?;
         let ended = [group.cancelled, group.panicked]
             .iter()
             .try_fold(group.completed, |sum, n| sum.checked_add(*n));
@@ -132,9 +129,6 @@ impl Profile {
         self.check_stack(owner, row.stack)?;
         within(owner, "waker", row.waker.index(), self.wakers.len())?;
         within(owner, "label set", row.labels.index(), self.label_sets.len())?;
-        ensure(row.stats.histogram_is_sound(), || {
-            format!("row {at} has an unsound histogram")
-        })?;
         ensure(row.open_episodes <= row.stats.episodes, || {
             format!("row {at} has more open episodes than episodes")
         })?;
@@ -176,9 +170,6 @@ impl Profile {
                 within(owner, "group", group.index(), self.groups.len())?;
             }
             within(owner, "label set", work.labels.index(), self.label_sets.len())?;
-            ensure(work.pieces.histogram_is_sound(), || {
-                format!("work {at} has an unsound histogram")
-            })?;
             self.check_windows(owner, &work.windows)?;
         }
         let work = || self.work.iter();
@@ -255,16 +246,13 @@ impl Profile {
                 blocker,
                 blocker_state: _,
                 blocker_stack,
-                ref stats,
+                stats: _,
             } = *delay;
             for group in [Some(victim), blocker].into_iter().flatten() {
                 within(owner, "group", group.index(), self.groups.len())?;
             }
             self.check_stack(owner, victim_stack)?;
             self.check_stack(owner, blocker_stack)?;
-            ensure(stats.histogram_is_sound(), || {
-                format!("delay {at} has an unsound histogram")
-            })?;
         }
         let stats = || self.delays.iter().map(|delay| &delay.stats);
         let sound = checked_sum(stats().map(|stats| stats.episodes))

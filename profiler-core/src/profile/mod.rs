@@ -4,6 +4,7 @@
 pub(crate) mod arbitrary;
 mod check;
 mod file;
+mod histogram;
 mod lists;
 mod model;
 mod save;

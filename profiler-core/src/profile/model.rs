@@ -3,7 +3,8 @@
 //! Tables refer to each other by index. Index 0 of `strings` is the empty string and index 0 of `stacks` the
 //! empty stack, so "none" needs no option. Durations are nanoseconds of the recording's monotonic clock.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use smallvec::SmallVec;
 
 use super::lists::Lists;
 use super::stats::Stats;
@@ -271,8 +272,15 @@ pub struct Row {
     pub stats: Stats,
     /// Episodes among them that had not ended when the recording did.
     pub open_episodes: u64,
-    /// (window number, ns in it), ascending; the sum is `stats.total_ns`.
-    pub windows: Vec<(u32, u64)>,
+    /// (window number, ns in it), ascending; the sum is `stats.total_ns`. Big recordings have hundreds of thousands of rows
+    /// with a single one.
+    #[serde(deserialize_with = "read_windows")]
+    pub windows: SmallVec<[(u32, u64); 1]>,
+}
+
+/// As a `Vec`, which reserves no more than was read.
+fn read_windows<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SmallVec<[(u32, u64); 1]>, D::Error> {
+    Vec::deserialize(deserializer).map(SmallVec::from_vec)
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -1,11 +1,8 @@
 //! Episode statistics: count, total, sum of squares and a histogram of lengths, all of them exactly mergeable.
 
-use std::ops::Range;
-
 use serde::{Deserialize, Serialize};
 
-/// Sub-buckets per power of two: a bucket is at most 12.5 % wide.
-const SUB_BITS: u32 = 3;
+use super::histogram::Histogram;
 
 /// Statistics of a set of episodes. One that was seen counts as often as its weight says: others like it were not.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,8 +16,7 @@ pub struct Stats {
     /// Σ (weight · ns)² over the episodes seen: the variance of the total under a compound Poisson model, thinned.
     pub sum_sq_ns2: u128,
     pub max_ns: u64,
-    /// (bucket, episodes), ascending by bucket; see [`bucket_of`].
-    histogram: Vec<(u16, u64)>,
+    histogram: Histogram,
 }
 
 impl Stats {
@@ -34,9 +30,11 @@ impl Stats {
         self.episodes += weight;
         self.excess = self.excess.saturating_add(weight * (weight - 1));
         self.total_ns = self.total_ns.saturating_add(weighted_ns);
-        self.sum_sq_ns2 = self.sum_sq_ns2.saturating_add(u128::from(weighted_ns).pow(2));
+        self.sum_sq_ns2 = self
+            .sum_sq_ns2
+            .saturating_add(u128::from(weighted_ns) * u128::from(weighted_ns));
         self.max_ns = self.max_ns.max(duration_ns);
-        self.count(bucket_of(duration_ns), weight);
+        self.histogram.add(duration_ns, weight);
     }
 
     /// So many episodes (at least one), with that excess, of nearly the same length.
@@ -52,12 +50,10 @@ impl Stats {
             sum_sq_ns2: squares
                 .saturating_add(u128::from(excess).saturating_mul(squares / u128::from(episodes))),
             max_ns: each_ns + u64::from(longer > 0),
-            histogram: Vec::new(),
+            histogram: Histogram::default(),
         };
-        stats.count(bucket_of(each_ns), episodes - longer);
-        if longer > 0 {
-            stats.count(bucket_of(each_ns + 1), longer);
-        }
+        stats.histogram.add(each_ns, episodes - longer);
+        stats.histogram.add(each_ns + 1, longer);
         stats
     }
 
@@ -67,9 +63,7 @@ impl Stats {
         self.total_ns = self.total_ns.saturating_add(other.total_ns);
         self.sum_sq_ns2 = self.sum_sq_ns2.saturating_add(other.sum_sq_ns2);
         self.max_ns = self.max_ns.max(other.max_ns);
-        for &(bucket, episodes) in &other.histogram {
-            self.count(bucket, episodes);
-        }
+        self.histogram.merge(&other.histogram);
     }
 
     /// As much as these episodes tell is told by so large a part of them if each is seen: Σ weight / Σ weight². 1 of none.
@@ -89,10 +83,10 @@ impl Stats {
     pub fn quantile_ns(&self, q: f64) -> u64 {
         let rank = (q.clamp(0.0, 1.0) * self.episodes as f64).ceil().max(1.0) as u64;
         let mut seen = 0;
-        for &(bucket, episodes) in &self.histogram {
+        for (end_ns, episodes) in self.histogram.ends() {
             seen += episodes;
             if seen >= rank {
-                return bucket_end(bucket).min(self.max_ns);
+                return end_ns.min(self.max_ns);
             }
         }
         self.max_ns
@@ -100,84 +94,12 @@ impl Stats {
 
     /// (largest length of the bucket in ns, episodes), ascending.
     pub fn histogram_ends(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        self.histogram
-            .iter()
-            .map(|&(bucket, episodes)| (bucket_end(bucket), episodes))
+        self.histogram.ends()
     }
 
     /// (middle of the bucket in ns, episodes), ascending.
     pub fn histogram(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        self.histogram
-            .iter()
-            .map(|&(bucket, episodes)| (bucket_middle(bucket), episodes))
-    }
-
-    /// Buckets that exist, ascending, with no more than 64 bits of episodes in them.
-    pub(super) fn histogram_is_sound(&self) -> bool {
-        let last = bucket_of(u64::MAX);
-        self.histogram.is_sorted_by(|a, b| a.0 < b.0)
-            && self.histogram.last().is_none_or(|entry| entry.0 <= last)
-            && self
-                .histogram
-                .iter()
-                .try_fold(0u64, |sum, entry| sum.checked_add(entry.1))
-                .is_some()
-    }
-
-    fn count(&mut self, bucket: u16, episodes: u64) {
-        let near = self.near(bucket);
-        match self.histogram[near.clone()].binary_search_by_key(&bucket, |entry| entry.0) {
-            Ok(at) => self.histogram[near.start + at].1 += episodes,
-            Err(at) => self.histogram.insert(near.start + at, (bucket, episodes)),
-        }
-    }
-
-    /// Where the bucket is or would be: as far from the first one and from the last as it can be, which is one place where
-    /// all between them exist.
-    #[inline]
-    fn near(&self, bucket: u16) -> Range<usize> {
-        let len = self.histogram.len();
-        match (self.histogram.first(), self.histogram.last()) {
-            (Some(first), Some(last)) if (first.0..=last.0).contains(&bucket) => {
-                let (below, above) = (usize::from(bucket - first.0), usize::from(last.0 - bucket));
-                (len - 1).saturating_sub(above)..(below + 1).min(len)
-            }
-            _ => 0..len,
-        }
-    }
-}
-
-/// Log-linear: values below 8 have a bucket each, then eight buckets per power of two.
-fn bucket_of(value: u64) -> u16 {
-    let exponent = value.max(1).ilog2();
-    if exponent < SUB_BITS {
-        return value as u16;
-    }
-    let shift = exponent - SUB_BITS;
-    (((shift + 1) << SUB_BITS) as u64 + ((value >> shift) & 7)) as u16
-}
-
-/// The largest value of the bucket.
-fn bucket_end(bucket: u16) -> u64 {
-    let (octave, sub) = (u32::from(bucket) >> SUB_BITS, u64::from(bucket) & 7);
-    match octave {
-        0 => sub,
-        // A damaged file may hold any bucket number.
-        62.. => u64::MAX,
-        _ => ((8 + sub) << (octave - 1)) + ((1u64 << (octave - 1)) - 1),
-    }
-}
-
-fn bucket_middle(bucket: u16) -> u64 {
-    let (octave, sub) = (u32::from(bucket) >> SUB_BITS, u64::from(bucket) & 7);
-    match octave {
-        0 => sub,
-        // A damaged file may hold any bucket number.
-        62.. => u64::MAX,
-        _ => {
-            let shift = octave - 1;
-            ((8 + sub) << shift) + (1u64 << shift) / 2
-        }
+        self.histogram.middles()
     }
 }
 
@@ -187,13 +109,6 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        #[test]
-        fn bucket_middle_is_within_an_eighth(value in any::<u64>()) {
-            let middle = bucket_middle(bucket_of(value));
-            let error = middle.abs_diff(value);
-            prop_assert!(error as f64 <= value as f64 / 8.0, "{value} -> {middle}");
-        }
-
         #[test]
         fn merging_equals_adding(a in prop::collection::vec(0..u64::MAX / 64, 0..20), b in prop::collection::vec(0..u64::MAX / 64, 0..20)) {
             let of = |values: &[u64]| values.iter().fold(Stats::default(), |mut stats, &v| { stats.add(v); stats });

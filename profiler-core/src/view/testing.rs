@@ -108,7 +108,7 @@ impl ProfileBuilder {
     ) -> &mut Row {
         let mut stats = Stats::default();
         (0..episodes).for_each(|_| stats.add(each_ns));
-        let windows = vec![(0, stats.total_ns)];
+        let windows = [(0, stats.total_ns)].into();
         let waker = WakerId(0);
         if state.is_running() {
             self.profile.groups[group.index()].polls.merge(&stats);
@@ -143,7 +143,7 @@ impl ProfileBuilder {
         let tasks = oldest_ns.len() as u64;
         let row = self.row(group, stack, State::Waiting, 0, 0);
         oldest_ns.iter().for_each(|&ns| row.stats.add(ns));
-        row.windows = vec![(0, row.stats.total_ns)];
+        row.windows = [(0, row.stats.total_ns)].into();
         row.open_episodes = tasks;
         self.profile.open_waits.push(OpenWait {
             group,
