@@ -1,5 +1,5 @@
-//! Paths sorted by the keys of their steps. Paths of long common starts lie far apart in memory, so it counts how seldom they
-//! are looked at: a merge sort that knows what neighbours share mostly need not.
+//! Paths sorted by the keys of their steps. They lie far apart in memory, so looking at them is what sorting costs: a merge
+//! sort that knows how much neighbours share mostly need not.
 
 use std::cmp::Ordering;
 
