@@ -112,7 +112,7 @@ pub fn poll_value(id: u64, step: u32) -> u64 {
 }
 
 impl Kind {
-    const ALL: [Kind; 22] = [
+    pub const ALL: [Kind; 22] = [
         Kind::ThreadStart,
         Kind::Gap,
         Kind::Spawn,
@@ -137,6 +137,7 @@ impl Kind {
         Kind::LeftOut,
     ];
 
+    #[inline]
     fn from_byte(byte: u8) -> Option<Kind> {
         Kind::ALL.get(usize::from(byte).checked_sub(1)?).copied()
     }
@@ -244,29 +245,30 @@ impl Event {
     }
 
     /// The kind of the record that begins with this word; None if no record begins so.
+    #[inline]
     pub fn kind_of(word: u64) -> Option<Kind> {
         Kind::from_byte((word >> TICKS_BITS) as u8)
     }
 
-    /// Decodes a record of `kind_of(words[0])?.words()` words; missing words read as 0.
-    pub fn decode(words: [u64; MAX_WORDS]) -> Option<Event> {
-        let kind = Event::kind_of(words[0])?;
+    /// Decodes a record of this kind; words that it does not have are 0.
+    #[inline]
+    pub fn decode(kind: Kind, words: [u64; MAX_WORDS]) -> Event {
         if kind == Kind::Await {
-            return Some(Event {
+            return Event {
                 kind,
                 ticks: 0,
                 subject: 0,
                 aux: (words[0] >> SUBJECT_BITS) as u16 & 0xff,
                 value: words[0] & SUBJECT_MASK,
-            });
+            };
         }
-        Some(Event {
+        Event {
             kind,
             ticks: words[0] & TICKS_MASK,
             subject: words[1] & SUBJECT_MASK,
             aux: (words[1] >> SUBJECT_BITS) as u16,
             value: words[2],
-        })
+        }
     }
 }
 
@@ -283,7 +285,9 @@ mod tests {
                 Kind::Await => Event { kind, ticks: 0, subject: 0, aux: aux & 0xff, value: value & SUBJECT_MASK },
                 _ => Event { kind, ticks, subject, aux, value },
             };
-            prop_assert_eq!(Event::decode(event.encode()), Some(event));
+            let words = event.encode();
+            prop_assert_eq!(Event::kind_of(words[0]), Some(kind));
+            prop_assert_eq!(Event::decode(kind, words), event);
         }
 
         #[test]

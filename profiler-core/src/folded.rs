@@ -8,7 +8,7 @@ use thiserror::Error;
 use crate::view::FrameKind;
 use crate::view::category::category;
 use crate::view::names::display_name;
-use crate::view::prefix_tree::{Paths, Prefix};
+use crate::view::prefix_tree::{Paths, Prefix, PrefixTree};
 
 /// One file.
 #[derive(Clone, Debug)]
@@ -142,7 +142,7 @@ pub fn folded_tree(files: &[&Folded], options: FoldedTreeOptions) -> Vec<FoldedN
             .map(|name| all.partition_point(|known| known < &name.as_str()) as u32);
         let steps: Vec<u32> = steps.collect();
         for (at, &count) in file.counts.iter().enumerate() {
-            let path = file.paths.path(at).iter().map(|&name| steps[name as usize]);
+            let path = file.paths[at].iter().map(|&name| steps[name as usize]);
             match options.inverted {
                 true => paths.push(path.rev()),
                 false => paths.push(path),
@@ -154,7 +154,7 @@ pub fn folded_tree(files: &[&Folded], options: FoldedTreeOptions) -> Vec<FoldedN
     let whole: u64 = weights.iter().sum();
     let min_weight = (whole as f64 * options.min_share).ceil() as u64;
     let keys: Vec<u32> = (0..all.len() as u32).collect();
-    let tree = paths.tree(&keys, &weights, min_weight);
+    let tree = PrefixTree::new(&paths, &keys, &weights, min_weight);
     let mut nodes: Vec<FoldedNode> = Vec::with_capacity(tree.places.len());
     for place in &tree.places {
         let (name, kind) = match place.what {
@@ -202,7 +202,7 @@ mod tests {
     fn names_hold_anything_but_semicolons_and_numbers_may_be_fractions() {
         let folded = read("a b;größe <T>;\"c\" 3\r\n\n  x 1e1\n").unwrap();
         assert_eq!(folded.names, ["a b", "größe <T>", "\"c\"", "x"]);
-        assert_eq!(folded.paths.path(0), [0, 1, 2]);
+        assert_eq!(folded.paths[0], [0, 1, 2]);
         assert_eq!((folded.total, folded.is_counted), (13.0, true));
         assert!(!read("a;b 12.5\n").unwrap().is_counted);
         for (text, why) in [

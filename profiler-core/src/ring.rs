@@ -5,7 +5,7 @@
 //! A ring that has been drained starts over at its first word, so a quiet thread touches one page of it,
 //! however long it lives.
 
-use crate::event::{Event, Kind, MAX_WORDS};
+use crate::event::{Event, Kind};
 use crate::sync::{AtomicU64, Ordering};
 
 /// Positions of both sides, each on cache lines of its own. Positions count words and never wrap in practice.
@@ -197,42 +197,41 @@ impl<'a> Consumer<'a> {
     /// # Errors
     /// [`Damaged`] if the ring's content makes no sense; what came before is handed over, the rest is skipped.
     pub fn drain(&mut self, mut sink: impl FnMut(Event)) -> Result<(), Damaged> {
-        let capacity = self.words.len() as u64;
-        let mask = capacity - 1;
         let head = self.control.head.load(Ordering::Acquire);
         let mut tail = self.control.tail.load(Ordering::Relaxed);
         let restart = self.control.restart.load(Ordering::Relaxed);
         if tail < restart && restart <= head {
             tail = restart;
         }
-        let mut result = Ok(());
-        while tail != head {
-            let Some(len) = self.record_at(tail, head, mask, &mut sink) else {
-                result = Err(Damaged);
-                tail = head;
-                break;
-            };
-            tail += len;
-        }
-        self.control.tail.store(tail, Ordering::Release);
+        let result = self.read(tail, head, &mut sink);
+        self.control.tail.store(head, Ordering::Release);
         result
     }
 
-    /// Reads one record; its length in words, or None if none can stand there.
-    fn record_at(&self, tail: u64, head: u64, mask: u64, sink: &mut impl FnMut(Event)) -> Option<u64> {
-        let available = head.checked_sub(tail).filter(|&words| words <= mask + 1)?;
-        let word = |offset: u64| self.words[((tail + offset) & mask) as usize].load(Ordering::Relaxed);
-        let kind = Event::kind_of(word(0))?;
-        let len = kind.words() as u64;
-        if len > available {
-            return None;
+    fn read(&self, mut tail: u64, head: u64, sink: &mut impl FnMut(Event)) -> Result<(), Damaged> {
+        let capacity = self.words.len() as u64;
+        let written = head.checked_sub(tail).filter(|&words| words <= capacity);
+        let mut left = written.ok_or(Damaged)?;
+        while left > 0 {
+            let word = |offset: u64| {
+                let at = (tail + offset) & (capacity - 1);
+                self.words[at as usize].load(Ordering::Relaxed)
+            };
+            let first = word(0);
+            let kind = Event::kind_of(first).ok_or(Damaged)?;
+            let len = kind.words() as u64;
+            if len > left {
+                return Err(Damaged);
+            }
+            sink(match len {
+                1 => Event::decode(kind, [first, 0, 0]),
+                2 => Event::decode(kind, [first, word(1), 0]),
+                _ => Event::decode(kind, [first, word(1), word(2)]),
+            });
+            tail += len;
+            left -= len;
         }
-        let mut words = [0; MAX_WORDS];
-        for (offset, slot) in words.iter_mut().enumerate().take(kind.words()) {
-            *slot = word(offset as u64);
-        }
-        sink(Event::decode(words)?);
-        Some(len)
+        Ok(())
     }
 }
 

@@ -349,7 +349,7 @@ impl<'a> Assembler<'a> {
         self.region.stacks().read(raw.number, &mut addresses);
         let recorded = self.recorded;
         let process = recorded.processes.get(raw.process as usize);
-        let frames = addresses
+        let frames: Vec<FrameId> = addresses
             .iter()
             .rev()
             .map(|&address| self.frame(process, address))
@@ -508,7 +508,7 @@ impl<'a> Assembler<'a> {
 
 /// Waits whose stack is the one that stands for those that were not taken.
 fn stacks_left_out(profile: &Profile) -> u64 {
-    let is_stand_in = |stack: &Vec<FrameId>| match stack[..] {
+    let is_stand_in = |stack: &[FrameId]| match *stack {
         [frame] => {
             let functions = &profile.frame(frame).functions;
             functions
@@ -518,7 +518,7 @@ fn stacks_left_out(profile: &Profile) -> u64 {
         _ => false,
     };
     let stand_ins: HashSet<StackId> = (0u32..)
-        .zip(&profile.stacks)
+        .zip(profile.stacks.iter())
         .filter(|(_, stack)| is_stand_in(stack))
         .map(|(at, _)| StackId(at))
         .collect();

@@ -68,9 +68,9 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    pub(crate) fn wrote(&mut self, kind: Kind) {
-        self.so_far.overhead_ns += cost_ns(kind);
-        let saved_ns = cost_ns(kind).saturating_sub(unwritten_ns(kind));
+    pub(crate) fn wrote(&mut self, kind: Kind, count: u64) {
+        self.so_far.overhead_ns += cost_ns(kind) * count;
+        let saved_ns = cost_ns(kind).saturating_sub(unwritten_ns(kind)) * count;
         match kind {
             Kind::Spawn => self.so_far.of_spawns_ns += saved_ns,
             _ => self.so_far.of_tasks_ns += saved_ns,
@@ -160,8 +160,8 @@ mod tests {
         let mut meter = Meter::default();
         let own = std::process::id();
         let other = own + 1;
-        (0..1000).for_each(|_| meter.wrote(Kind::Spawn));
-        meter.wrote(Kind::Sample);
+        meter.wrote(Kind::Spawn, 1000);
+        meter.wrote(Kind::Sample, 1);
         meter.left_out(100, 200);
         meter.lost(100);
         let first = meter.look(at(0), [(own, 70), (other, 50)].into_iter()).unwrap();
@@ -170,11 +170,11 @@ mod tests {
             (first.overhead_ns, first.of_spawns_ns, first.of_tasks_ns),
             (50_000, 20_000, 0)
         );
-        meter.wrote(Kind::Spawn);
+        meter.wrote(Kind::Spawn, 1);
         assert!(meter.look(at(49), [(own, 75)].into_iter()).is_none());
         let second = meter.look(at(50), [(own, 75)].into_iter()).unwrap();
         assert_eq!((second.overhead_ns, second.cpu_ns), (50_040, 55));
-        meter.wrote(Kind::Spawn);
+        meter.wrote(Kind::Spawn, 1);
         let third = meter.look(at(100), std::iter::empty()).unwrap();
         assert_eq!(third.overhead_ns, second.overhead_ns, "all have ended");
     }

@@ -11,6 +11,7 @@ mod merge;
 mod names;
 mod overload;
 mod parents;
+mod pause;
 mod processes;
 mod python_names;
 mod recording;

@@ -25,7 +25,7 @@ pub(crate) fn merge_equal(profile: &mut Profile, tables: &[Option<TableId>]) {
             .collect()
     });
     let (stacks, stack_ids) = unique(stacks.collect::<Vec<Vec<FrameId>>>());
-    profile.stacks = stacks;
+    profile.stacks = stacks.into_iter().collect();
     let stack_of = |stack: StackId| StackId(stack_ids[stack.index()]);
 
     let (groups, group_ids) = merge_groups(&profile.groups, tables, stack_of);
@@ -364,7 +364,9 @@ mod tests {
             processes: vec![Process::default()],
             strings: ["", "app::run", "src/main.rs"].map(String::from).into(),
             frames: vec![named(7, 100), named(7, 200), named(8, 300)],
-            stacks: vec![vec![], vec![FrameId(0)], vec![FrameId(1)], vec![FrameId(2)]],
+            stacks: [vec![], vec![FrameId(0)], vec![FrameId(1)], vec![FrameId(2)]]
+                .into_iter()
+                .collect(),
             groups: vec![
                 group(1),
                 group(2),
@@ -423,7 +425,9 @@ mod tests {
             processes: vec![Process::default()],
             strings: ["", "app::run", "src/main.rs"].map(String::from).into(),
             frames: vec![named(7, 100), named(7, 200), named(8, 300)],
-            stacks: vec![vec![], vec![FrameId(0)], vec![FrameId(1)], vec![FrameId(2)]],
+            stacks: [vec![], vec![FrameId(0)], vec![FrameId(1)], vec![FrameId(2)]]
+                .into_iter()
+                .collect(),
             groups: vec![
                 group(task, 1, Some(4)),
                 group(task, 2, Some(4)),

@@ -43,10 +43,10 @@ impl Overload {
         }
     }
 
-    /// Such an event was written.
-    pub(crate) fn wrote(&mut self, kind: Kind) {
-        self.events += 1;
-        self.meter.wrote(kind);
+    /// So many events of this kind were written.
+    pub(crate) fn wrote(&mut self, kind: Kind, count: u64) {
+        self.events += count;
+        self.meter.wrote(kind, count);
     }
 
     /// All rings were drained; `lost` in all. Returns what to leave out. `busy` counts the tasks that do something.
@@ -205,7 +205,7 @@ mod tests {
                 (Kind::PollStart, polls),
                 (Kind::PollEnd, polls),
             ] {
-                (0..count).for_each(|_| self.overload.wrote(kind));
+                self.overload.wrote(kind, count);
             }
             let counts = &mut self.counts;
             counts.polls += polls;

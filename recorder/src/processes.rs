@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use asyncprof_core::process_info::ProcessInfo;
@@ -10,11 +12,13 @@ use asyncprof_core::region::Region;
 use crate::symbolize::ObjectFile;
 
 /// A process in the region's table.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Live {
     /// Its number in the recording.
     number: u32,
     pid: u32,
+    /// What the kernel tells of it: opening that costs more than reading it. None if no more files may be open.
+    stat: Option<File>,
     /// When it was found to be gone.
     gone_ticks: Option<u64>,
 }
@@ -87,6 +91,7 @@ impl Processes {
                 Live {
                     number: self.all.len() as u32,
                     pid: info.pid,
+                    stat: File::open(format!("/proc/{}/stat", info.pid)).ok(),
                     gone_ticks: None,
                 },
             );
@@ -94,12 +99,10 @@ impl Processes {
             self.all.push(info);
         }
         let now = region.now();
-        for live in self
-            .live
-            .values_mut()
-            .filter(|live| live.gone_ticks.is_none() && !is_alive(live.pid))
-        {
-            live.gone_ticks = Some(now);
+        for live in self.live.values_mut().filter(|live| live.gone_ticks.is_none()) {
+            if !live.stat.as_ref().is_some_and(runs) && !is_alive(live.pid) {
+                live.gone_ticks = Some(now);
+            }
         }
         is_news
     }
@@ -137,19 +140,18 @@ impl Processes {
 /// has ended looks like that, too, but other threads of it still run.
 fn is_alive(pid: u32) -> bool {
     let process = PathBuf::from(format!("/proc/{pid}"));
+    let thread_runs = |folder: &Path| File::open(folder.join("stat")).is_ok_and(|stat| runs(&stat));
     thread_runs(&process)
         || std::fs::read_dir(process.join("task"))
             .is_ok_and(|threads| threads.flatten().any(|thread| thread_runs(&thread.path())))
 }
 
-fn thread_runs(folder: &Path) -> bool {
-    let Ok(stat) = std::fs::read_to_string(folder.join("stat")) else {
-        return false;
-    };
-    // The state follows the name, which is in parentheses and may contain any of its own.
-    let state = stat
-        .rsplit(')')
-        .next()
-        .and_then(|rest| rest.trim_start().chars().next());
-    !matches!(state, Some('Z' | 'X') | None)
+/// Whether the thread with this `stat` exists and has not ended.
+fn runs(stat: &File) -> bool {
+    // The state follows the name, which is in parentheses, may contain any of its own, and is short.
+    let mut start = [0; 128];
+    let read = stat.read_at(&mut start, 0);
+    let name_end = start.iter().rposition(|&byte| byte == b')');
+    let state = name_end.and_then(|end| start.get(end + 2));
+    read.is_ok() && !matches!(state, Some(b'Z' | b'X') | None)
 }

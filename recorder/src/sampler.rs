@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use crate::burden::Burden;
 use crate::live::LiveTasks;
 use crate::overload::Overload;
+use crate::pause::pause_until;
 use crate::processes::Processes;
 use crate::recording::{Parts, Settings};
 use crate::stacks::BlockedSample;
@@ -149,20 +150,25 @@ impl Sampler {
 
     pub(crate) fn so_far(&self) -> io::Result<Recorded> {
         let (to, reply) = bounded(1);
-        let _ = self.asks.send(Ask::SoFar(to));
+        self.ask(Ask::SoFar(to));
         reply.recv().map_err(|_| panicked())
     }
 
     pub(crate) fn live(&self, most: usize) -> io::Result<LiveTasks> {
         let (to, reply) = bounded(1);
-        let _ = self.asks.send(Ask::Live { most, to });
+        self.ask(Ask::Live { most, to });
         reply.recv().map_err(|_| panicked())
+    }
+
+    fn ask(&self, ask: Ask) {
+        // The thread ends early only if it panicked, which the missing reply or `join` tells.
+        let _ = self.asks.send(ask);
+        self.thread.thread().unpark();
     }
 
     /// Ends the recording at `at_ticks` and returns all of it.
     pub(crate) fn finish(self, at_ticks: u64) -> io::Result<Recorded> {
-        // The thread ends early only if it panicked, which `join` tells.
-        let _ = self.asks.send(Ask::Finish { at_ticks });
+        self.ask(Ask::Finish { at_ticks });
         self.thread.join().map_err(|_| panicked())
     }
 }
@@ -231,7 +237,7 @@ impl State {
         let [shortest, longest] = DRAIN_INTERVALS;
         let mut interval = shortest;
         loop {
-            let ask = asked.recv_timeout(interval).ok();
+            let ask = pause_until(Instant::now() + interval, || asked.try_recv().ok());
             let stop = match ask {
                 Some(Ask::Finish { at_ticks }) => Some(at_ticks),
                 _ => None,
@@ -349,6 +355,8 @@ impl State {
         let mut most_read = 0;
         let mut most_words = 0;
         let mut lost_in_all = 0;
+        // By kind.
+        let mut written = [0; Kind::ALL.len() + 1];
         if let Some(sampling) = &self.sampling {
             let samples = sampling.blocked.try_iter();
             self.beside.extend(samples.map(|sample| {
@@ -372,7 +380,7 @@ impl State {
                 continue;
             };
             let held_before = ring.held.len();
-            let (held, last, overload) = (&mut ring.held, &mut ring.last_ticks, &mut self.overload);
+            let (held, last) = (&mut ring.held, &mut ring.last_ticks);
             let (beside, is_losing) = (&mut self.beside, ring.losing_until.is_some());
             let mut words = 0;
             let result = consumer.drain(|event| {
@@ -383,7 +391,7 @@ impl State {
                 }
                 *last = event.ticks.max(*last);
                 words += event.kind.words();
-                overload.wrote(event.kind);
+                written[event.kind as usize] += 1;
                 if event.kind != Kind::Gap {
                     held.push_back(Event {
                         ticks: *last,
@@ -409,6 +417,9 @@ impl State {
                 self.beside.push((slot, gap(until, ring.untold.max(1))));
                 ring.told += std::mem::take(&mut ring.untold);
             }
+        }
+        for kind in Kind::ALL {
+            self.overload.wrote(kind, written[kind as usize]);
         }
         self.leave_out(most_words as f64 / self.region.ring_words() as f64, lost_in_all);
         most_read
@@ -468,15 +479,20 @@ impl State {
             };
             heads.pop();
             // As long as it is the earliest.
-            let others = heads.peek().map_or((u64::MAX, 0), |other| other.0);
-            let earliest =
-                |event: &Event| (event.ticks, slot) < others && event.ticks <= next_beside.min(until);
-            while given < FEED_CHUNK
-                && let Some(event) = self.rings[slot].held.pop_front_if(|event| earliest(event))
-            {
-                self.give(slot, event);
-                given += 1;
+            let until_other = heads.peek().map_or(u64::MAX, |&Reverse((ticks, other))| {
+                ticks.saturating_sub(u64::from(other < slot))
+            });
+            let last = until_other.min(next_beside).min(until);
+            let mut held = std::mem::take(&mut self.rings[slot].held);
+            let run = held.iter().take(FEED_CHUNK - given);
+            let mut length = 0;
+            for event in run.take_while(|event| event.ticks <= last) {
+                self.give(slot, *event);
+                length += 1;
             }
+            held.drain(..length);
+            given += length;
+            self.rings[slot].held = held;
             if given == FEED_CHUNK {
                 break;
             }

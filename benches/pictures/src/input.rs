@@ -73,7 +73,7 @@ impl Stacks {
         });
         for (at, (stack, samples)) in self.0.iter().enumerate() {
             let frames = stack.iter().map(|&function| FrameId(u32::from(function)));
-            profile.stacks.push(frames.collect());
+            profile.stacks.push(frames);
             let mut stats = Stats::default();
             (0..*samples).for_each(|_| stats.add(1_000_000));
             profile.rows.push(Row {

@@ -4,9 +4,7 @@ use std::io::{IsTerminal, Write, stdout};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use asyncprof_core::diff::{
-    Answer, Diff, DiffOptions, Exposure, compare, compare_folded, counts_work, objections,
-};
+use asyncprof_core::diff::{Answer, Diff, DiffOptions, Run, Runs, compare_folded, counts_work, objections};
 use asyncprof_core::folded::Folded;
 use asyncprof_core::profile::Profile;
 use clap::Args;
@@ -138,57 +136,52 @@ impl DiffCommand {
             (_, []) => bail!("expected two profiles, BASE and NEW, or several on each side of --vs"),
             sides => sides,
         };
-        match load_sides(base, new)? {
-            Sides::Recordings(base, new) => {
-                let prepared = |side: Vec<(String, Profile)>| {
-                    let prepared = side
-                        .into_iter()
-                        .map(|(path, profile)| self.prepared(path, profile));
-                    prepared.collect::<Result<Vec<_>>>()
-                };
-                self.recordings(&prepared(base)?, &prepared(new)?)
-            }
-            Sides::Folded(base, new) => self.folded(&base, &new),
+        let options = DiffOptions {
+            by: self.by.into(),
+            exposure: self.per.map(Into::into),
+            min_effect: self.min_effect,
+            detectable: self.detectable,
+            exact_names: matches!(self.names, MatchArg::Exact),
+            rules: self.rules.load()?,
+        };
+        let mut runs = Runs::new(&options);
+        let add = |path: &str, profile| Ok(runs.add(self.prepared(path, profile)?));
+        match load_sides(base, new, add)? {
+            Sides::Recordings(base, new) => self.recordings(runs, &base, &new),
+            Sides::Folded(base, new) => self.folded(&base, &new, &options),
         }
     }
 
     /// With names, and only what is to be compared.
-    fn prepared(&self, path: String, profile: Profile) -> Result<(String, Profile)> {
+    fn prepared(&self, path: &str, profile: Profile) -> Result<Profile> {
         let mut profile = self.symbols.name(profile)?;
-        self.label.apply(&mut profile).with_context(|| path.clone())?;
-        Ok((path, profile))
+        self.label.apply(&mut profile).with_context(|| path.to_owned())?;
+        Ok(profile)
     }
 
-    fn recordings(&self, base: &[(String, Profile)], new: &[(String, Profile)]) -> Result<Compared> {
-        let references = |runs| <[(String, Profile)]>::iter(runs).map(|run| &run.1).collect();
-        let (base_runs, new_runs): (Vec<&Profile>, Vec<&Profile>) = (references(base), references(new));
-        let runs = || base.iter().chain(new);
-        let exposure = match self.per {
-            Some(per) => per.into(),
-            None => Exposure::usual(runs().map(|run| &run.1)),
-        };
-        if let Some(idle) = runs().find(|run| exposure == Exposure::Work && !counts_work(&run.1)) {
+    fn recordings(&self, runs: Runs<'_>, base: &[(String, Run)], new: &[(String, Run)]) -> Result<Compared> {
+        let idle = base.iter().chain(new).find(|run| !counts_work(&run.1));
+        if let (Some(PerArg::Work), Some(idle)) = (self.per, idle) {
             bail!(
                 "--per work needs runs that counted units of work, and {} has none",
                 idle.0
             );
         }
-        let options = DiffOptions {
-            by: self.by.into(),
-            exposure,
-            rules: self.rules.load()?,
-            ..self.options()
-        };
-        let diff = compare(&base_runs, &new_runs, &options);
+        let references = |runs| <[(String, Run)]>::iter(runs).map(|run| &run.1).collect();
+        let (base_runs, new_runs): (Vec<&Run>, Vec<&Run>) = (references(base), references(new));
+        let diff = runs.compare(&base_runs, &new_runs);
         let objections = objections(&base_runs, &new_runs, &diff);
         if !self.force && !objections.is_empty() {
             bail!("{}; --force compares them all the same", objections.join("; "));
         }
+        let described = |runs| {
+            let described = <[(String, Run)]>::iter(runs).map(|(name, run)| (name.clone(), run.meta.clone()));
+            described.collect::<Vec<_>>()
+        };
         let report = DiffReport::new(DiffInput {
             diff: &diff,
-            base,
-            new,
-            exposure,
+            base: &described(base),
+            new: &described(new),
             min_effect: self.min_effect,
             detectable: self.detectable,
             objections,
@@ -202,7 +195,12 @@ impl DiffCommand {
         })
     }
 
-    fn folded(&self, base: &[(String, Folded)], new: &[(String, Folded)]) -> Result<Compared> {
+    fn folded(
+        &self,
+        base: &[(String, Folded)],
+        new: &[(String, Folded)],
+        options: &DiffOptions,
+    ) -> Result<Compared> {
         let is_for_shares = self.by == ByArg::Wall && matches!(self.per, None | Some(PerArg::Share));
         if !is_for_shares || self.rules.is_given() || self.label.is_given() {
             bail!(
@@ -211,7 +209,7 @@ impl DiffCommand {
         }
         let references = |files| <[(String, Folded)]>::iter(files).map(|file| &file.1).collect();
         let (base_files, new_files): (Vec<&Folded>, Vec<&Folded>) = (references(base), references(new));
-        let diff = compare_folded(&base_files, &new_files, &self.options());
+        let diff = compare_folded(&base_files, &new_files, options);
         let names = |files: &[(String, Folded)]| files.iter().map(|file| file.0.clone()).collect();
         let report = FoldedReport::new(FoldedInput {
             diff: &diff,
@@ -228,16 +226,6 @@ impl DiffCommand {
             report: Report::Folded(Box::new(report)),
             diff,
         })
-    }
-
-    /// What recordings and folded stacks have in common.
-    fn options(&self) -> DiffOptions {
-        DiffOptions {
-            min_effect: self.min_effect,
-            detectable: self.detectable,
-            exact_names: matches!(self.names, MatchArg::Exact),
-            ..DiffOptions::default()
-        }
     }
 
     fn print(&self, compared: &Compared) -> Result<()> {

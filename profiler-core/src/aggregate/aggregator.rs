@@ -5,7 +5,6 @@ use super::HashMap;
 use super::delays::{Delays, PastPolls};
 use super::ends::Ends;
 use super::labels::RawLabelsId;
-use super::lives::Spawn;
 use super::losses::Losses;
 use super::raw::{Counts, RawGroupId, RawProfile, RawStack, TableId};
 use super::registrations::Registration;
@@ -14,6 +13,7 @@ use super::root::Root;
 use super::rows::{MAX_NS, RawWaker, RawWakerId};
 use super::tally::{GroupKey, Tally};
 use super::task::{Found, Task, Wake};
+use super::tasks::Tasks;
 use super::threads::{Polling, Thread};
 use super::weight::Weight;
 use crate::event::{Event, Kind, LABEL_REMOVED, LINGERS, Outcome};
@@ -26,9 +26,8 @@ pub(super) type Key = (u32, u64);
 #[derive(Clone, Debug, Default)]
 pub struct Aggregator {
     pub(super) tally: Tally,
-    pub(super) tasks: HashMap<Key, Task>,
+    pub(super) tasks: Tasks,
     pub(super) roots: HashMap<Key, Root>,
-    pub(super) spawns: HashMap<Key, Spawn>,
     pub(super) relays: Relays,
     pub(super) threads: Vec<Thread>,
     /// By process.
@@ -59,8 +58,8 @@ impl Aggregator {
     /// Tasks that have begun or ended a poll, or were woken, in the second before.
     pub fn tasks_busy(&self, now_ns: u64) -> usize {
         const SECOND_NS: u64 = 1_000_000_000;
-        let is_busy = |task: &&Task| now_ns.saturating_sub(task.since_ns()) < SECOND_NS;
-        self.tasks.values().filter(is_busy).count()
+        let is_busy = |(_, task): &(&Key, &Task)| now_ns.saturating_sub(task.since_ns()) < SECOND_NS;
+        self.tasks.iter().filter(is_busy).count()
     }
 
     #[cfg(test)]
@@ -158,7 +157,6 @@ impl Aggregator {
             }
             Kind::End => {
                 let outcome = Outcome::from_aux(event.aux).unwrap_or(Outcome::Freed);
-                self.ended_unpolled(key, at_ns, outcome);
                 self.end(key, at_ns, outcome);
             }
             Kind::RootAwait => {
@@ -220,7 +218,7 @@ impl Aggregator {
         let at_ns = at_ns.min(MAX_NS);
         let losses = self.losses.remove(&process);
         let mut branches = self.relays.left(process);
-        for (key, mut task) in self.tasks.extract_if(|key, _| key.0 == process) {
+        for (key, mut task) in self.tasks.remove_process(process) {
             task.face(&mut self.tally, losses.as_ref(), at_ns);
             if let Some(branches) = branches.remove(&task.owner(key)) {
                 task.still_at(branches);
@@ -234,13 +232,12 @@ impl Aggregator {
             }
             root.end(&mut self.tally, at_ns, true);
         }
-        self.spawns.retain(|key, _| key.0 != process);
         self.pieces.retain(|key, _| key.0 != process);
     }
 
     /// The recording ends: what is still open is counted up to now.
     pub fn finish(mut self, at_ns: u64) -> RawProfile {
-        let keys = self.tasks.keys().chain(self.roots.keys());
+        let keys = self.tasks.iter().map(|(key, _)| key).chain(self.roots.keys());
         let mut processes: Vec<u32> = keys.map(|key| key.0).collect();
         processes.sort_unstable();
         processes.dedup();

@@ -2,51 +2,17 @@
 
 use super::aggregator::{Aggregator, Key};
 use super::delays::Deed;
-use super::labels::RawLabelsId;
 use super::raw::TableId;
-use super::tally::GroupKey;
 use super::task::Task;
+use super::tasks::{Life, Poll, Spawn};
 use super::threads::Polling;
 use super::weight::Weight;
 use crate::event::{BY_LEFT_OUT, Outcome};
 
-/// A spawn whose task was not seen to be polled yet.
-///
-/// One thing is taken on trust: the first poll seen at this address is of this task. It is another's only if all
-/// polls and the end of this one were lost, and with them the spawn of another in the same memory.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Spawn {
-    at_ns: u64,
-    stack: u32,
-    /// Number of the group of the task that spawned it.
-    parent: Option<u32>,
-    labels: RawLabelsId,
-    /// Number of the name that the program gave it, or 0.
-    name: u32,
-    /// Events of a poll were seen, though not its start.
-    polled: bool,
-    weight: Weight,
-}
-
-impl Spawn {
-    /// Nothing before `at_ns` counts.
-    pub(super) fn counts_from(&mut self, at_ns: u64) {
-        self.at_ns = self.at_ns.max(at_ns);
-    }
-}
-
-/// Allocations that look like spawns and are never polled are forgotten beyond this number.
-const MAX_PENDING_SPAWNS: usize = 1 << 20;
-
 impl Aggregator {
     /// By what this ring's thread is polling.
     pub(super) fn spawn(&mut self, ring: usize, key: Key, at_ns: u64, aux: u16, value: u64) {
-        // Memory is given out anew: whoever lived there is gone, even if that was not seen.
-        self.end(key, at_ns, Outcome::Freed);
         self.ends.forget(key);
-        if self.spawns.len() >= MAX_PENDING_SPAWNS {
-            self.spawns.clear();
-        }
         let stack = value as u32;
         let spawner = self.threads[ring].polling.last();
         let parent = if aux & BY_LEFT_OUT == 0 {
@@ -60,10 +26,14 @@ impl Aggregator {
             name: (value >> 32) as u32,
             parent,
             labels: self.labels_on(ring),
+            seen: true,
             polled: false,
             weight: Weight::of_level(aux & !BY_LEFT_OUT),
         };
-        self.spawns.insert(key, spawn);
+        // Memory is given out anew: whoever lived there is gone, even if that was not seen.
+        if let Some(former) = self.tasks.spawned(key, spawn) {
+            self.end_task(key, former, at_ns, Outcome::Freed);
+        }
     }
 
     /// What it did up to here counts as it did before; from here on it stands for 2^step times as many.
@@ -75,45 +45,25 @@ impl Aggregator {
         table: TableId,
         (id, step): (u64, u32),
     ) {
-        let known = self.tasks.get(&key);
-        // Another id at this address: the end of the former task was lost.
-        if known.is_some_and(|task| task.id != 0 && task.id != id) {
+        let poll = Poll {
+            at_ns,
+            table,
+            id,
+            step,
+        };
+        let (mut task, mut is_first) = self.tasks.polled(key, poll, &mut self.tally, &mut self.ends);
+        if task.id != 0 && task.id != id {
+            // The end of the former task was lost.
             self.end(key, at_ns, Outcome::Freed);
+            (task, is_first) = self.tasks.polled(key, poll, &mut self.tally, &mut self.ends);
         }
         let (tally, losses) = (&mut self.tally, self.losses.get(&key.0));
-        let mut step_now = step;
-        let task = self.tasks.entry(key).or_insert_with(|| {
-            self.ends.forget(key);
-            let spawn = self.spawns.remove(&key);
-            tally.counts.tasks_seen_late += u64::from(spawn.is_none());
-            let key = GroupKey::Tasks {
-                process: key.0,
-                table: Some(table),
-                spawn_stack: spawn.map_or(0, |spawn| spawn.stack),
-                parent: spawn.and_then(|spawn| spawn.parent),
-                name: spawn.map_or(0, |spawn| spawn.name),
-            };
-            // All its life: the coin knew nothing of it.
-            let weight = spawn.map_or(Weight::default(), |spawn| spawn.weight).times(step);
-            step_now = 0;
-            let group = tally.enter_group(key, weight);
-            let begun_ns = spawn.map_or(at_ns, |spawn| spawn.at_ns.min(at_ns));
-            #[cfg(test)]
-            tally.rows.probe.begun(group, weight, begun_ns);
-            let labels = spawn.map_or(RawLabelsId::default(), |spawn| spawn.labels);
-            let task = Task::spawned(group, id, labels, weight, begun_ns);
-            match spawn {
-                Some(Spawn { polled: false, .. }) => task,
-                Some(_) => task.unknown(),
-                None => task.unknown().born_unseen(),
-            }
-        });
         task.face(tally, losses, at_ns);
         if let Some(victim) = task.victim(at_ns) {
             self.delays.add(victim, &self.threads[ring].past);
         }
         task.poll_start(tally, at_ns, ring);
-        task.stayed(tally, step_now);
+        task.stayed(tally, if is_first { 0 } else { step });
         let (counts, weight) = (&mut tally.counts, task.weight.get());
         counts.polls += 1;
         counts.polls_left_out += weight - 1;
@@ -134,9 +84,8 @@ impl Aggregator {
     /// A poll begins of which, as of all that follows, nothing is told. One that was not polled before is as if it had
     /// been left out at its spawn.
     pub(super) fn left_out(&mut self, ring: usize, key: Key, at_ns: u64) {
-        self.spawns.remove(&key);
         self.pieces.remove(&key);
-        let Some(mut task) = self.tasks.remove(&key) else {
+        let Some(Life::Begun(mut task)) = self.tasks.remove(&key) else {
             return;
         };
         task.face(&mut self.tally, self.losses.get(&key.0), at_ns);
@@ -180,53 +129,37 @@ impl Aggregator {
             (None, None) => {
                 self.polled_unseen(key);
                 if is_final {
-                    self.ended_unpolled(key, at_ns, outcome);
                     self.end(key, at_ns, outcome);
                 }
             }
         }
     }
 
-    /// A poll of a task was not seen to begin. If a loss explains that, the time before the loss is as good as ever.
+    /// A poll of a task was not seen to begin.
     pub(super) fn polled_unseen(&mut self, key: Key) {
-        if let Some(spawn) = self.spawns.get_mut(&key) {
-            let losses = self.losses.get(&key.0);
-            spawn.polled |= losses.is_none_or(|losses| losses.doubt_since(spawn.at_ns).is_none());
+        if let Some(spawn) = self.tasks.spawn_mut(&key) {
+            spawn.polled_unseen(self.losses.get(&key.0));
         }
     }
 
-    /// A task ends; if no poll of it was seen, that confirms at last that an allocation was a task's.
-    pub(super) fn ended_unpolled(&mut self, key: Key, at_ns: u64, outcome: Outcome) {
-        if self.tasks.contains_key(&key) {
-            return;
-        }
-        // Freed, but neither polled nor shut down: its polls were not seen.
-        if outcome == Outcome::Freed {
-            self.polled_unseen(key);
-        }
-        let Some(spawn) = self.spawns.remove(&key) else {
-            return;
-        };
-        let group = GroupKey::Tasks {
-            process: key.0,
-            table: None,
-            spawn_stack: spawn.stack,
-            parent: spawn.parent,
-            name: spawn.name,
-        };
-        let group = self.tally.enter_group(group, spawn.weight);
-        let begun_ns = spawn.at_ns.min(at_ns);
-        #[cfg(test)]
-        self.tally.rows.probe.begun(group, spawn.weight, begun_ns);
-        let task = Task::spawned(group, 0, spawn.labels, spawn.weight, begun_ns);
-        let task = if spawn.polled { task.unknown() } else { task };
-        self.tasks.insert(key, task);
-    }
-
+    /// A task ends.
     pub(super) fn end(&mut self, key: Key, at_ns: u64, outcome: Outcome) {
-        let Some(mut task) = self.tasks.remove(&key) else {
-            return;
+        let task = match self.tasks.remove(&key) {
+            None => return,
+            Some(Life::Begun(task)) => task,
+            // No poll of it was seen: now it is known that the allocation was a task's.
+            Some(Life::Spawned(mut spawn)) => {
+                // Freed, but neither polled nor shut down: its polls were not seen.
+                if outcome == Outcome::Freed {
+                    spawn.polled_unseen(self.losses.get(&key.0));
+                }
+                spawn.begin(&mut self.tally, key.0, None, 0, at_ns)
+            }
         };
+        self.end_task(key, task, at_ns, outcome);
+    }
+
+    fn end_task(&mut self, key: Key, mut task: Task, at_ns: u64, outcome: Outcome) {
         self.pieces.remove(&key);
         task.face(&mut self.tally, self.losses.get(&key.0), at_ns);
         // Freed while it is being polled: the end of that poll, still to be told, says how the task ended.

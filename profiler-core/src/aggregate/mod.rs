@@ -19,6 +19,7 @@ mod rows;
 mod samples;
 mod tally;
 mod task;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod threads;

@@ -3,6 +3,7 @@
 use super::aggregator::{Aggregator, Key};
 use super::samples::Running;
 use super::tally::Tally;
+use super::tasks::Life;
 use super::weight::Weight;
 
 impl Aggregator {
@@ -16,16 +17,18 @@ impl Aggregator {
         self.carried = since.collect();
         self.tally.begin_anew();
         self.delays.begin_anew();
-        for task in self.tasks.values_mut() {
-            task.counts_from(at_ns);
-            self.tally.count_task(task.group, task.weight);
+        for life in self.tasks.lives_mut() {
+            match life {
+                Life::Begun(task) => {
+                    task.counts_from(at_ns);
+                    self.tally.count_task(task.group, task.weight);
+                }
+                Life::Spawned(spawn) => spawn.counts_from(at_ns),
+            }
         }
         for root in self.roots.values_mut() {
             root.counts_from(at_ns);
             self.tally.count_task(root.group(), Weight::default());
-        }
-        for spawn in self.spawns.values_mut() {
-            spawn.counts_from(at_ns);
         }
         self.begun_ns = at_ns;
     }

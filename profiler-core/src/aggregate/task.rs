@@ -71,6 +71,28 @@ enum Now {
     Lost,
 }
 
+/// What has happened in the running poll. In a byte: millions of tasks have one.
+#[derive(Clone, Copy, Debug, Default)]
+struct InPoll(u8);
+
+impl InPoll {
+    /// It has registered something.
+    const REGISTERED: u8 = 1;
+    /// A sample has found it: few are found, and all are asked.
+    const SAMPLED: u8 = 2;
+
+    /// Returns whether that had happened before.
+    fn note(&mut self, what: u8) -> bool {
+        let before = self.has(what);
+        self.0 |= what;
+        before
+    }
+
+    fn has(self, what: u8) -> bool {
+        self.0 & what != 0
+    }
+}
+
 /// A task that has begun and not ended.
 #[derive(Clone, Debug)]
 pub(super) struct Task {
@@ -85,8 +107,7 @@ pub(super) struct Task {
     now: Now,
     registrations: Registrations,
     pub(super) labels: RawLabelsId,
-    /// Whether the running poll has registered anything.
-    registered: bool,
+    in_poll: InPoll,
     pub(super) weight: Weight,
     pub(super) born: Born,
 }
@@ -108,7 +129,7 @@ impl Task {
             now: Now::Scheduled(Cause::default()),
             registrations: Registrations::default(),
             labels,
-            registered: false,
+            in_poll: InPoll::default(),
             weight,
             born: Born::at(at_ns),
         }
@@ -189,8 +210,7 @@ impl Task {
         } else {
             self.registrations.first_stack()
         };
-        let sampled = tally.running.heaviest(self.poll_key());
-        sampled.unwrap_or((State::Running, until))
+        self.sampled_most(tally).unwrap_or((State::Running, until))
     }
 
     /// To be called before each event: if a loss has put the task in doubt, what came before the loss is charged,
@@ -236,7 +256,7 @@ impl Task {
             woken: None,
         };
         self.known_ns = self.since_ns;
-        self.registered = false;
+        self.in_poll = InPoll::default();
     }
 
     /// A cull has kept it: from the poll that has just begun it stands for 2^step times as many.
@@ -265,7 +285,7 @@ impl Task {
         if self.running_on() != Some(ring) {
             return;
         }
-        if !std::mem::replace(&mut self.registered, true) {
+        if !self.in_poll.note(InPoll::REGISTERED) {
             self.registrations.clear();
         }
         self.registrations.push(Registration { tag, stack });
@@ -277,6 +297,7 @@ impl Task {
             return;
         }
         tally.counts.samples += 1;
+        self.in_poll.note(InPoll::SAMPLED);
         let samples = tally.running.samples(self.poll_key());
         if samples.add(found.state, found.stack, found.weight_ns) && at_ns > self.since_ns {
             self.charge_part(tally, at_ns, true);
@@ -293,7 +314,7 @@ impl Task {
 
     /// Charges the running poll up to here; it goes on.
     fn charge_part(&mut self, tally: &mut Tally, at_ns: u64, is_long: bool) {
-        let mut samples = tally.running.take_samples(self.poll_key());
+        let mut samples = self.take_samples(tally);
         let is_part = is_long || samples.as_ref().is_some_and(PollSamples::is_part);
         let stretch = self.stretch(at_ns, false, is_part);
         tally.running.charge(&mut tally.rows, stretch, samples.as_ref());
@@ -386,7 +407,7 @@ impl Task {
             started_ns: self.known_ns,
             group: self.group,
             stack: self.registrations.first_stack(),
-            busy: tally.running.heaviest(self.poll_key()),
+            busy: self.sampled_most(tally),
         });
         self.charge_now(tally, at_ns, false);
     }
@@ -408,8 +429,19 @@ impl Task {
         (self.running_on().unwrap_or(usize::MAX), self.known_ns)
     }
 
+    /// What the running poll's samples have found for longest.
+    fn sampled_most(&self, tally: &Tally) -> Option<(State, u32)> {
+        let heaviest = || tally.running.heaviest(self.poll_key());
+        self.in_poll.has(InPoll::SAMPLED).then(heaviest).flatten()
+    }
+
+    fn take_samples(&self, tally: &mut Tally) -> Option<PollSamples> {
+        let take = || tally.running.take_samples(self.poll_key());
+        self.in_poll.has(InPoll::SAMPLED).then(take).flatten()
+    }
+
     fn charge_poll(&mut self, tally: &mut Tally, at_ns: u64, open: bool) {
-        let samples = tally.running.take_samples(self.poll_key());
+        let samples = self.take_samples(tally);
         let is_part = samples.as_ref().is_some_and(PollSamples::is_part);
         let stretch = Stretch {
             is_whole: self.since_ns == self.known_ns,
@@ -456,15 +488,5 @@ impl Task {
             weight: self.weight,
         });
         self.since_ns = end_ns;
-    }
-}
-
-#[cfg(test)]
-mod size {
-    /// A million tasks: a hash map's table has 2²¹ places for them, each with a byte of its own.
-    #[test]
-    fn a_million_live_tasks_take_less_than_200_mb() {
-        let place = size_of::<((u32, u64), super::Task)>() + 1;
-        assert!(place << 21 < 200_000_000, "{place}");
     }
 }

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use super::compare::DiffOptions;
 use super::measure::{Blocks, Measure};
-use crate::profile::{Profile, Row};
-use crate::view::counted::Then;
-use crate::view::prefix_tree::{Paths, Prefix, sum};
+use super::runs::Run;
+use crate::profile::Profile;
+use crate::view::counted::{Then, counted};
+use crate::view::prefix_tree::{Paths, Prefix, PrefixTree, sum};
 use crate::view::row_paths::RowPaths;
 use crate::view::{Analysis, Category, FrameKind, TreeOptions};
 
@@ -34,42 +35,36 @@ pub(super) fn min_share(most_paths: usize, options: &DiffOptions) -> f64 {
 }
 
 /// Places in an order that does not depend on that of the runs: parents before children, siblings by name.
-pub(super) fn align(runs: &[&Profile], blocks: Blocks, options: &DiffOptions) -> Vec<Place> {
-    let tree_options = TreeOptions {
-        by: options.by,
-        exact_names: options.exact_names,
-        ..TreeOptions::default()
-    };
-    let mut laid = Laid::default();
-    for (number, run) in runs.iter().enumerate() {
-        laid.add(
-            number,
-            &RowPaths::new(&Analysis::new(run, &options.rules), &tree_options),
-        );
-    }
-    let weights: Vec<u64> = laid.rows.iter().map(|(_, row)| row.stats.total_ns).collect();
+pub(super) fn align(laid: Laid, runs: &[&Run], blocks: Blocks, options: &DiffOptions) -> Vec<Place> {
+    let row = |&(run, row): &(u32, u32)| &runs[run as usize].rows[row as usize];
+    let weights: Vec<u64> = laid.rows.iter().map(|at| row(at).stats.total_ns).collect();
     let min_share = min_share(laid.most, options);
     let min_weight = (sum(&weights) as f64 * min_share).ceil() as u64;
     let keys: Vec<u32> = (0..laid.steps.len() as u32).collect();
-    let tree = laid.paths.tree(&keys, &weights, min_weight);
+    let tree = PrefixTree::new(&laid.paths, &keys, &weights, min_weight);
+    drop((laid.paths, weights));
     let mut places: Vec<Place> = Vec::with_capacity(tree.places.len());
+    let mut place_of_path = vec![0; laid.rows.len()];
     for place in &tree.places {
         let (name, kind) = match place.what {
             Prefix::Root => ("all".to_owned(), FrameKind::Root),
             Prefix::Step(step) => laid.steps[step as usize].clone(),
             Prefix::Others(frames) => ("(other)".to_owned(), FrameKind::Others(frames as u32)),
         };
-        let mut measures = vec![Measure::default(); runs.len()];
         for &path in &tree.order[place.ends.clone()] {
-            let (number, row) = laid.rows[path as usize];
-            measures[number].merge(&Measure::of(row, blocks, runs[number]));
+            place_of_path[path as usize] = places.len() as u32;
         }
         places.push(Place {
             name,
             kind,
             parent: place.parent,
-            measures,
+            measures: vec![Measure::default(); runs.len()],
         });
+    }
+    // In the order in which the rows lie in memory.
+    for (at, place) in laid.rows.iter().zip(place_of_path) {
+        let run = at.0 as usize;
+        places[place as usize].measures[run].add(row(at), blocks, runs[run]);
     }
     for index in (1..places.len()).rev() {
         let (before, from) = places.split_at_mut(index);
@@ -97,31 +92,42 @@ fn same(kind: FrameKind) -> FrameKind {
     }
 }
 
-/// The paths of all runs, with steps that are the same in all of them.
+/// The paths of all runs.
 #[derive(Default)]
-struct Laid<'p> {
+pub(super) struct Laid {
     paths: Paths,
-    /// Parallel to the paths: the run and its row.
-    rows: Vec<(usize, &'p Row)>,
+    /// Parallel to the paths: the number of the run and its row.
+    rows: Vec<(u32, u32)>,
     /// Paths of the run that has most.
     most: usize,
+    /// They are the same in all runs.
     steps: Vec<(String, FrameKind)>,
     numbers: HashMap<(String, FrameKind), u32>,
 }
 
-impl<'p> Laid<'p> {
-    fn add(&mut self, run: usize, of_run: &RowPaths<'_, 'p>) {
-        let steps: Vec<u32> = of_run
+impl Laid {
+    pub(super) fn add(&mut self, run: usize, profile: &Profile, options: &DiffOptions) {
+        let tree_options = TreeOptions {
+            by: options.by,
+            exact_names: options.exact_names,
+            ..TreeOptions::default()
+        };
+        let analysis = Analysis::new(profile, &options.rules);
+        let mut row_paths = RowPaths::new(&analysis, &tree_options);
+        let first = self.paths.len();
+        for counted in counted(&analysis, &tree_options) {
+            if let Then::State(_) = counted.then {
+                self.paths.push(row_paths.path(&counted));
+                self.rows.push((run as u32, counted.at));
+            }
+        }
+        self.most = self.most.max(self.paths.len() - first);
+        let steps: Vec<u32> = row_paths
             .steps()
             .map(|(text, kind)| self.step(name(text, kind), kind))
             .collect();
-        self.most = self.most.max(of_run.rows.len());
-        for (at, counted) in of_run.rows.iter().enumerate() {
-            if let Then::State(row) = counted.then {
-                let path = of_run.paths.path(at).iter().map(|&step| steps[step as usize]);
-                self.paths.push(path);
-                self.rows.push((run, row));
-            }
+        for step in self.paths.items_from(first) {
+            *step = steps[*step as usize];
         }
     }
 

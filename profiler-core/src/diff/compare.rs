@@ -1,6 +1,6 @@
 //! The comparison: for each node an effect with its interval, a q-value and a verdict.
 
-use super::align::{Place, align};
+use super::align::{Laid, Place, align};
 use super::blame::blame;
 use super::estimate::{Estimate, Side, of_difference};
 use super::exposure::{Exposure, exposed};
@@ -8,6 +8,7 @@ use super::gate::{Gate, gate};
 use super::measure::Blocks;
 use super::percentiles::{Length, Percentile, percentiles};
 use super::quantiles::{q_values, t_quantile, two_sided_p};
+use super::runs::{Run, Runs};
 use super::watch::watched;
 use crate::profile::Profile;
 use crate::view::{By, FrameKind, Rules};
@@ -21,7 +22,8 @@ pub(super) const MIN_EPISODES: f64 = 20.0;
 #[derive(Clone, Debug)]
 pub struct DiffOptions {
     pub by: By,
-    pub exposure: Exposure,
+    /// None: units of work if all runs counted them, else seconds.
+    pub exposure: Option<Exposure>,
     /// A change below this part of the total rate does not matter.
     pub min_effect: f64,
     /// "Nothing changed" needs data in which a change of this part of the total rate would have been seen.
@@ -35,7 +37,7 @@ impl Default for DiffOptions {
     fn default() -> DiffOptions {
         DiffOptions {
             by: By::Wall,
-            exposure: Exposure::Seconds,
+            exposure: None,
             min_effect: 0.01,
             detectable: 0.1,
             exact_names: false,
@@ -116,19 +118,33 @@ pub struct Diff {
     pub min_effect_rate: f64,
     /// Of these it must be sure to see most, to say that there is none.
     pub detectable_rate: f64,
+    /// What times are divided by.
+    pub exposure: Exposure,
     /// What each side has of the exposure in a second.
     pub exposed_per_second: [f64; 2],
     /// "Did anything get slower, or faster, at all?" None if there is too little to tell.
     pub gate: Option<Gate>,
 }
 
-/// Compares; each side has at least one run.
+/// Compares recordings that are in memory anyway, as [`Runs`] does; each side has at least one.
 pub fn compare(base: &[&Profile], new: &[&Profile], options: &DiffOptions) -> Diff {
+    let mut runs = Runs::new(options);
+    let [base, new] = [base, new].map(|side| {
+        let added = side.iter().map(|&profile| runs.add(profile.clone()));
+        added.collect::<Vec<Run>>()
+    });
+    runs.compare(&Vec::from_iter(&base), &Vec::from_iter(&new))
+}
+
+/// `laid` has the paths of all these.
+pub(super) fn compare_laid(laid: Laid, base: &[&Run], new: &[&Run], options: &DiffOptions) -> Diff {
     let runs = [base, new].concat();
     let blocks = Blocks::for_runs(&runs);
-    let places = align(&runs, blocks, options);
-    let exposed = exposed(options.exposure, &runs, blocks, &places);
-    let per = (options.exposure, exposed.as_slice());
+    let places = align(laid, &runs, blocks, options);
+    let usual = || Exposure::usual(runs.iter().copied());
+    let exposure = options.exposure.unwrap_or_else(usual);
+    let exposed = exposed(exposure, &runs, blocks, &places);
+    let per = (exposure, exposed.as_slice());
     let base = Side::new(base, 0, blocks, per, &places[0]);
     let new = Side::new(new, runs.len() - new.len(), blocks, per, &places[0]);
     let mut nodes: Vec<DiffNode> = places.iter().map(|place| estimated(place, &base, &new)).collect();
@@ -144,6 +160,7 @@ pub fn compare(base: &[&Profile], new: &[&Profile], options: &DiffOptions) -> Di
     let tested = watched(&places, &nodes, [&base, &new], min_effect_rate);
     Diff {
         gate: gate(&tested),
+        exposure,
         exposed_per_second: [base.exposed_per_second(), new.exposed_per_second()],
         detectable_rate: options.detectable * total_rate,
         nodes,

@@ -3,7 +3,8 @@
 use super::align::Place;
 use super::exposure::{Exposed, Exposure};
 use super::measure::{Blocks, Measure};
-use crate::profile::{Profile, Stats};
+use super::runs::Run;
+use crate::profile::Stats;
 
 /// A node on one side.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -81,7 +82,7 @@ impl Spread {
 
 /// The runs of one side.
 pub(super) struct Side<'a> {
-    runs: &'a [&'a Profile],
+    runs: &'a [&'a Run],
     /// Position of the first run in the measures of a place.
     first: usize,
     blocks: Blocks,
@@ -93,7 +94,7 @@ pub(super) struct Side<'a> {
 impl<'a> Side<'a> {
     /// `exposed`: of the runs of both sides.
     pub(super) fn new(
-        runs: &'a [&'a Profile],
+        runs: &'a [&'a Run],
         first: usize,
         blocks: Blocks,
         (exposure, exposed): (Exposure, &'a [Exposed]),

@@ -3,7 +3,7 @@
 use super::align::Place;
 use super::estimate::Spread;
 use super::measure::Blocks;
-use crate::profile::Profile;
+use super::runs::Run;
 use crate::view::{Activity, FrameKind};
 
 /// Places with fewer episodes in a run say too little about its load.
@@ -25,7 +25,7 @@ pub enum Exposure {
 
 impl Exposure {
     /// Units of work if all runs counted them, else seconds.
-    pub fn usual<'a>(mut runs: impl Iterator<Item = &'a Profile>) -> Exposure {
+    pub(super) fn usual<'a>(mut runs: impl Iterator<Item = &'a Run>) -> Exposure {
         match runs.all(counts_work) {
             true => Exposure::Work,
             false => Exposure::Seconds,
@@ -33,7 +33,7 @@ impl Exposure {
     }
 }
 
-pub fn counts_work(run: &Profile) -> bool {
+pub fn counts_work(run: &Run) -> bool {
     run.work.iter().any(|work| work.units > 0)
 }
 
@@ -50,11 +50,11 @@ pub(super) struct Exposed {
 }
 
 impl Exposed {
-    fn seconds(run: &Profile, blocks: Blocks) -> Exposed {
+    fn seconds(run: &Run, blocks: Blocks) -> Exposed {
         Exposed::of(run, blocks, run.meta.duration_ns as f64 / 1e9)
     }
 
-    fn of(run: &Profile, blocks: Blocks, total: f64) -> Exposed {
+    fn of(run: &Run, blocks: Blocks, total: f64) -> Exposed {
         // An empty run has no rates: all zero.
         let seconds = run.meta.duration_ns.max(1) as f64 / 1e9;
         let total = total.max(1e-9);
@@ -76,18 +76,13 @@ impl Exposed {
 }
 
 /// By run.
-pub(super) fn exposed(
-    exposure: Exposure,
-    runs: &[&Profile],
-    blocks: Blocks,
-    places: &[Place],
-) -> Vec<Exposed> {
+pub(super) fn exposed(exposure: Exposure, runs: &[&Run], blocks: Blocks, places: &[Place]) -> Vec<Exposed> {
     match exposure {
         Exposure::Seconds => runs.iter().map(|run| Exposed::seconds(run, blocks)).collect(),
         Exposure::Work => runs.iter().map(|run| units_of_work(run, blocks)).collect(),
         Exposure::Load => {
             let loads = loads(runs, places);
-            let with_load = |(run, (load, relative)): (&&Profile, (f64, Spread))| {
+            let with_load = |(run, (load, relative)): (&&Run, (f64, Spread))| {
                 let seconds = run.meta.duration_ns as f64 / 1e9;
                 Exposed {
                     relative,
@@ -97,7 +92,7 @@ pub(super) fn exposed(
             runs.iter().zip(loads).map(with_load).collect()
         }
         Exposure::Share => {
-            let whole = |(run, all): (&&Profile, &super::measure::Measure)| {
+            let whole = |(run, all): (&&Run, &super::measure::Measure)| {
                 let mut exposed = Exposed::of(run, blocks, all.total_ns as f64 / 1e9);
                 let mut in_blocks: Vec<f64> = all.blocks.iter().map(|&ns| ns as f64 / 1e9).collect();
                 in_blocks.resize(blocks.of(run), 0.0);
@@ -109,7 +104,7 @@ pub(super) fn exposed(
     }
 }
 
-fn units_of_work(run: &Profile, blocks: Blocks) -> Exposed {
+fn units_of_work(run: &Run, blocks: Blocks) -> Exposed {
     let units: f64 = run.work.iter().map(|work| work.units as f64).sum();
     let mut in_blocks = vec![0.0; blocks.of(run)];
     for &(window, units) in run.work.iter().flat_map(|work| &work.windows) {
@@ -125,7 +120,7 @@ fn units_of_work(run: &Profile, blocks: Blocks) -> Exposed {
 
 /// Median of ratios (Anders and Huber): in each place how many more episodes a second the run has than the geometric
 /// mean of all runs, and of these ratios the median, with its error. As many as there are in the mean of all runs are 1.
-fn loads(runs: &[&Profile], places: &[Place]) -> Vec<(f64, Spread)> {
+fn loads(runs: &[&Run], places: &[Place]) -> Vec<(f64, Spread)> {
     let mut ends: Vec<bool> = vec![true; places.len()];
     places.iter().skip(1).for_each(|place| ends[place.parent] = false);
     let counted = |is_usable: fn(FrameKind) -> bool| -> Vec<Vec<f64>> {
@@ -158,8 +153,8 @@ fn loads(runs: &[&Profile], places: &[Place]) -> Vec<(f64, Spread)> {
     (0..runs.len()).map(median_of_run).collect()
 }
 
-fn log_ratios(runs: &[&Profile], place: &Place) -> Vec<f64> {
-    let per_second = |(run, measure): (&&Profile, &super::measure::Measure)| {
+fn log_ratios(runs: &[&Run], place: &Place) -> Vec<f64> {
+    let per_second = |(run, measure): (&&Run, &super::measure::Measure)| {
         (measure.ended as f64 / run.meta.duration_ns.max(1) as f64).ln()
     };
     let logs: Vec<f64> = runs.iter().zip(&place.measures).map(per_second).collect();

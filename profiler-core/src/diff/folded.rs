@@ -5,6 +5,7 @@ use super::align::min_share;
 use super::blame::blame;
 use super::compare::{Diff, DiffNode, DiffOptions, Verdict, judge, node_of};
 use super::estimate::{Estimate, Spread};
+use super::exposure::Exposure;
 use super::gate::gate_without_windows;
 use crate::folded::{Folded, FoldedTreeOptions, folded_tree};
 use crate::view::{Category, FrameKind};
@@ -50,6 +51,7 @@ pub fn compare_folded(base: &[&Folded], new: &[&Folded], options: &DiffOptions) 
     Diff {
         findings,
         min_effect_rate,
+        exposure: Exposure::Share,
         exposed_per_second: [1.0; 2],
         detectable_rate: options.detectable * 1e9,
         gate: is_counted.then(|| gate_without_windows(&nodes, min_effect_rate, samples)),

@@ -1,6 +1,7 @@
 //! What one run says about one node: time, episodes, and time per block of windows.
 
-use crate::profile::{Profile, Row, Stats};
+use super::runs::Run;
+use crate::profile::{Row, Stats};
 
 /// Windows of a longer recording are taken together until there are no more than so many blocks.
 const MAX_BLOCKS: u64 = 64;
@@ -12,7 +13,7 @@ pub(super) struct Blocks {
 }
 
 impl Blocks {
-    pub(super) fn for_runs(runs: &[&Profile]) -> Blocks {
+    pub(super) fn for_runs(runs: &[&Run]) -> Blocks {
         let most = runs.iter().map(|run| whole_windows(run)).max().unwrap_or(0);
         Blocks {
             windows: most.div_ceil(MAX_BLOCKS).max(1),
@@ -20,7 +21,7 @@ impl Blocks {
     }
 
     /// Blocks that the run fills. What is left of it at the end is in no block.
-    pub(super) fn of(self, run: &Profile) -> usize {
+    pub(super) fn of(self, run: &Run) -> usize {
         (whole_windows(run) / self.windows) as usize
     }
 
@@ -29,12 +30,12 @@ impl Blocks {
         (u64::from(window) / self.windows) as usize
     }
 
-    pub(super) fn seconds(self, run: &Profile) -> f64 {
+    pub(super) fn seconds(self, run: &Run) -> f64 {
         (self.windows as f64) * (run.meta.window_ns as f64) / 1e9
     }
 }
 
-fn whole_windows(run: &Profile) -> u64 {
+fn whole_windows(run: &Run) -> u64 {
     run.meta.duration_ns.checked_div(run.meta.window_ns).unwrap_or(0)
 }
 
@@ -52,28 +53,25 @@ pub(super) struct Measure {
 }
 
 impl Measure {
-    pub(super) fn of(row: &Row, blocks: Blocks, run: &Profile) -> Measure {
+    /// A row of this run.
+    pub(super) fn add(&mut self, row: &Row, blocks: Blocks, run: &Run) {
         let ended = row.stats.episodes.saturating_sub(row.open_episodes);
-        let mut measure = Measure {
-            total_ns: row.stats.total_ns,
-            ended,
-            blocks: vec![0; blocks.of(run)],
-            ..Measure::default()
-        };
+        self.total_ns = self.total_ns.saturating_add(row.stats.total_ns);
+        self.ended += ended;
         // Tasks that are at one place from the start to the end are no sample of anything: their time counts, and
         // varies as the windows say.
         if ended > 0 {
-            measure.stats = row.stats.clone();
+            self.stats.merge(&row.stats);
             let quartic = |(ns, episodes): (u64, u64)| (ns as f64).powi(4) * episodes as f64;
             let weight = 1.0 / row.stats.effective_part();
-            measure.fourth = row.stats.histogram().map(quartic).sum::<f64>() * weight.powi(3);
+            self.fourth += row.stats.histogram().map(quartic).sum::<f64>() * weight.powi(3);
         }
+        self.blocks.resize(blocks.of(run), 0);
         for &(window, ns) in &row.windows {
-            if let Some(block) = measure.blocks.get_mut(blocks.number(window)) {
+            if let Some(block) = self.blocks.get_mut(blocks.number(window)) {
                 *block = block.saturating_add(ns);
             }
         }
-        measure
     }
 
     /// How many episodes that were seen to end, each for itself, would tell as much.

@@ -15,6 +15,7 @@ mod measure;
 mod objections;
 mod percentiles;
 mod quantiles;
+mod runs;
 #[cfg(test)]
 mod simulate;
 #[cfg(test)]
@@ -31,3 +32,4 @@ pub use folded::compare_folded;
 pub use gate::{Dealt, Gate};
 pub use objections::objections;
 pub use percentiles::{Length, Percentile};
+pub use runs::{Run, Runs};

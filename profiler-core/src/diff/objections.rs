@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::compare::Diff;
-use crate::profile::Profile;
+use super::runs::Run;
 
 /// Groups that both sides have must have so much of the time of either, if the programs have different names.
 const SHARED: f64 = 0.5;
 
 /// Sentences for the user; none if all is well.
-pub fn objections(base: &[&Profile], new: &[&Profile], diff: &Diff) -> Vec<String> {
+pub fn objections(base: &[&Run], new: &[&Run], diff: &Diff) -> Vec<String> {
     let mut objections = Vec::new();
     let runs = || {
         base.iter()
@@ -71,7 +71,7 @@ pub fn objections(base: &[&Profile], new: &[&Profile], diff: &Diff) -> Vec<Strin
     objections
 }
 
-fn programs(runs: &[&Profile]) -> BTreeSet<String> {
+fn programs(runs: &[&Run]) -> BTreeSet<String> {
     let processes = runs.iter().flat_map(|run| &run.processes);
     processes
         .map(|process| {

@@ -2,7 +2,7 @@
 
 use super::simulate::{Wait, recorded, thinned};
 use super::*;
-use crate::profile::{Profile, State, Stats, TaskKind, Work};
+use crate::profile::{FrameId, Profile, State, Stats, TaskKind, Work};
 use crate::view::testing::ProfileBuilder;
 
 /// Rates and lengths of waits.
@@ -19,7 +19,7 @@ fn compared(base: &[Wait], new: &[Wait], seconds: u64, seed: u64, options: &Diff
 
 fn per(exposure: Exposure) -> DiffOptions {
     DiffOptions {
-        exposure,
+        exposure: Some(exposure),
         ..DiffOptions::default()
     }
 }
@@ -303,11 +303,10 @@ fn sampled(hz: u64, seed: u64) -> Profile {
             .for_each(|function| function.name.0 += strings);
     }
     profile.frames.append(&mut busy.frames);
-    busy.stacks
-        .iter_mut()
-        .flatten()
-        .for_each(|frame| frame.0 += frames);
-    profile.stacks.append(&mut busy.stacks);
+    for stack in busy.stacks.iter() {
+        let moved = stack.iter().map(|frame| FrameId(frame.0 + frames));
+        profile.stacks.push(moved);
+    }
     for row in &mut busy.rows {
         row.stack.0 += stacks;
     }

@@ -24,6 +24,10 @@ fn diff(base: &Profile, new: &Profile) -> Diff {
     compare(&[base], &[new], &DiffOptions::default())
 }
 
+fn run(profile: &Profile) -> Run {
+    Runs::new(&DiffOptions::default()).add(profile.clone())
+}
+
 /// From the root: `app::handle/app::wait_3/[timer]`.
 fn path(diff: &Diff, at: usize) -> String {
     let mut names: Vec<&str> = diff
@@ -314,7 +318,8 @@ fn what_is_rare_or_never_ended_is_not_judged() {
 #[test]
 fn different_programs_and_damaged_runs_are_objected_to() {
     let of = |task| by_hand(&[(task, "app::f", 3000, 1_000_000)]);
-    let said = |base: &Profile, new: &Profile| objections(&[base], &[new], &diff(base, new)).join("; ");
+    let said =
+        |base: &Profile, new: &Profile| objections(&[&run(base)], &[&run(new)], &diff(base, new)).join("; ");
     let plain = of("app::a");
     assert_eq!(said(&plain, &plain), "");
     assert_eq!(said(&plain, &of("app::b")), "", "a rewrite of the same program");
@@ -347,7 +352,7 @@ proptest! {
         changed.remove(gone);
         let (base, new) = (recorded(&service(), 12, seed), recorded(&changed, seconds, seed + 1));
         let options = DiffOptions {
-            exposure: [Exposure::Seconds, Exposure::Load, Exposure::Share][per],
+            exposure: Some([Exposure::Seconds, Exposure::Load, Exposure::Share][per]),
             ..DiffOptions::default()
         };
         let (there, back) = (compare(&[&base], &[&new], &options), compare(&[&new], &[&base], &options));
@@ -386,13 +391,13 @@ proptest! {
     #[test]
     fn any_two_profiles_can_be_compared(base in crate::profile::arbitrary::profile(), new in crate::profile::arbitrary::profile()) {
         for exposure in [Exposure::Seconds, Exposure::Work, Exposure::Load, Exposure::Share] {
-            let options = DiffOptions { exposure, ..DiffOptions::default() };
+            let options = DiffOptions { exposure: Some(exposure), ..DiffOptions::default() };
             let diff = compare(&[&base], &[&new], &options);
             for node in &diff.nodes {
                 prop_assert!(node.q.is_none_or(|q| (0.0..=1.0).contains(&q)));
             }
             diff.answer(Question::Change);
-            objections(&[&base], &[&new], &diff);
+            objections(&[&run(&base)], &[&run(&new)], &diff);
         }
     }
 }

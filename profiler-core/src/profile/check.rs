@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use super::lists::Lists;
 use super::model::{
     Delay, Function, Group, LONGEST_POLLS, OLDEST_WAITS, Profile, Row, StackId, StringId, Waker,
 };
@@ -18,7 +19,7 @@ impl Profile {
     pub fn empty() -> Profile {
         Profile {
             strings: vec![String::new()],
-            stacks: vec![Vec::new()],
+            stacks: Lists::from_iter([[]]),
             wakers: vec![Waker::Unknown],
             label_sets: vec![Vec::new()],
             ..Profile::default()
@@ -35,7 +36,7 @@ impl Profile {
         ensure(self.strings.first().is_some_and(String::is_empty), || {
             "string 0 is not empty".into()
         })?;
-        ensure(self.stacks.first().is_some_and(Vec::is_empty), || {
+        ensure(self.stacks.iter().next().is_some_and(<[_]>::is_empty), || {
             "stack 0 is not empty".into()
         })?;
         ensure(self.wakers.first() == Some(&Waker::Unknown), || {

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use smallvec::SmallVec;
 
+use super::lists::Lists;
 use super::stats::Stats;
 
 macro_rules! index {
@@ -68,7 +69,7 @@ pub struct Profile {
     pub strings: Vec<String>,
     pub frames: Vec<Frame>,
     /// Frames from the task's root to the leaf.
-    pub stacks: Vec<Vec<FrameId>>,
+    pub stacks: Lists<FrameId>,
     pub groups: Vec<Group>,
     pub wakers: Vec<Waker>,
     pub rows: Vec<Row>,

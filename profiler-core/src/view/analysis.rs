@@ -36,13 +36,20 @@ impl<'a> Analysis<'a> {
 
     /// All rows with what the task did in them, without the runtime's worker loops unless asked for.
     pub fn rows(&self, show_runtime: bool) -> impl Iterator<Item = (&'a Row, Activity)> + '_ {
-        let is_shown =
-            move |row: &Row| show_runtime || self.profile.group(row.group).kind != TaskKind::Worker;
-        self.profile
-            .rows
-            .iter()
-            .zip(self.activities.iter().copied())
-            .filter(move |(row, _)| is_shown(row))
+        self.numbered_rows(show_runtime)
+            .map(|(_, row, activity)| (row, activity))
+    }
+
+    /// The same with their positions in the profile.
+    pub(super) fn numbered_rows(
+        &self,
+        show_runtime: bool,
+    ) -> impl Iterator<Item = (usize, &'a Row, Activity)> + '_ {
+        let rows = self.profile.rows.iter().enumerate();
+        let all = rows
+            .zip(&self.activities)
+            .map(|((at, row), &activity)| (at, row, activity));
+        all.filter(move |(_, row, _)| show_runtime || self.profile.group(row.group).kind != TaskKind::Worker)
     }
 
     /// The group's name with a word for what is not an ordinary task.
@@ -174,8 +181,7 @@ fn activities(profile: &Profile, functions: &Functions, rules: &Rules) -> Vec<Ac
         State::Lost => Activity::Lost,
         State::Waiting => {
             let [user, awaited] = *told[row.stack.index()].get_or_insert_with(|| {
-                let calls: Vec<Call> = functions.stack(profile, row.stack).collect();
-                [kind_of_user, kind_of_await].map(|tell| tell(profile, functions, rules, &calls))
+                [kind_of_user, kind_of_await].map(|tell| tell(profile, functions, rules, row.stack))
             });
             let (woken, by_blocking_task) = woken[row.waker.index()];
             Activity::Waiting(user.unwrap_or_else(|| decide(awaited, woken, by_blocking_task)))

@@ -5,9 +5,9 @@ use std::collections::{HashMap, HashSet};
 use super::activity::Activity;
 use super::analysis::Analysis;
 use super::continued::AwaitedTasks;
-use super::counted::Then;
+use super::counted::{Counted, Then, counted};
 use super::functions::NameId;
-use super::prefix_tree::{Prefix, PrefixPlace, sum};
+use super::prefix_tree::{Paths, Prefix, PrefixPlace, PrefixTree, sum};
 use super::row_paths::RowPaths;
 use super::steps::Step;
 use super::tree::{CallTree, FrameKind, Node, NodeId, TreeOptions};
@@ -33,16 +33,12 @@ impl<'a, 'p> Builder<'a, 'p> {
     }
 
     pub(super) fn build(mut self) -> CallTree {
-        let RowPaths {
-            paths,
-            rows,
-            steps,
-            options,
-            ..
-        } = &self.rows;
-        let weights: Vec<u64> = rows.iter().map(|counted| counted.stats.total_ns).collect();
-        let min_weight = (sum(&weights) as f64 * options.min_share).ceil() as u64;
-        let tree = paths.tree(steps.keys(), &weights, min_weight);
+        let rows: Vec<Counted<'_>> = counted(self.rows.analysis, &self.rows.options).collect();
+        let mut paths = Paths::default();
+        rows.iter().for_each(|row| paths.push(self.rows.path(row)));
+        let weights: Vec<u64> = rows.iter().map(|row| row.stats.total_ns).collect();
+        let min_weight = (sum(&weights) as f64 * self.rows.options.min_share).ceil() as u64;
+        let tree = PrefixTree::new(&paths, self.rows.steps.keys(), &weights, min_weight);
         let mut awaited_tasks = AwaitedTasks::new();
         // The places above.
         let mut line: Vec<NodeId> = Vec::new();
@@ -55,7 +51,8 @@ impl<'a, 'p> Builder<'a, 'p> {
             let node = self.node(place);
             self.nodes.push(node);
             for &row in &tree.order[place.ends.clone()] {
-                self.count(&line, row as usize, &mut awaited_tasks);
+                let (row, path) = (&rows[row as usize], &paths[row as usize]);
+                self.count(&line, row, path, &mut awaited_tasks);
             }
         }
         self.continue_waits(awaited_tasks);
@@ -83,12 +80,17 @@ impl<'a, 'p> Builder<'a, 'p> {
         Node::new(name, kind, NodeId(place.parent as u32))
     }
 
-    /// Adds a row at the last node of this line.
-    fn count(&mut self, line: &[NodeId], row: usize, awaited_tasks: &mut AwaitedTasks) {
+    /// Adds what has this path at the last node of this line.
+    fn count(
+        &mut self,
+        line: &[NodeId],
+        counted: &Counted<'_>,
+        path: &[u32],
+        awaited_tasks: &mut AwaitedTasks,
+    ) {
         let rows = &self.rows;
-        let counted = &rows.rows[row];
         let ns = counted.stats.total_ns;
-        for (&at, &step) in line[1..].iter().zip(rows.paths.path(row)) {
+        for (&at, &step) in line[1..].iter().zip(path) {
             let node = &mut self.nodes[at.index()];
             if let FrameKind::Others(_) = node.kind {
                 break;

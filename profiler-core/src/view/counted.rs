@@ -7,6 +7,8 @@ use crate::profile::{Delay, GroupId, Row, StackId, State, Stats, WakerId};
 
 /// What is added at the end of one path.
 pub(crate) struct Counted<'p> {
+    /// Position in the profile's rows, or delays.
+    pub(crate) at: u32,
     pub(crate) group: GroupId,
     pub(crate) stack: StackId,
     pub(crate) activity: Activity,
@@ -33,20 +35,23 @@ pub(crate) struct Blocker {
 }
 
 /// All that these options select.
-pub(crate) fn counted<'p>(analysis: &Analysis<'p>, options: &TreeOptions) -> Vec<Counted<'p>> {
+pub(crate) fn counted<'a, 'p>(
+    analysis: &'a Analysis<'p>,
+    options: &TreeOptions,
+) -> impl Iterator<Item = Counted<'p>> + use<'a, 'p> {
     let by = options.by;
-    if by == By::Delay {
-        return analysis.profile.delays.iter().map(Counted::delay).collect();
-    }
-    let rows = analysis.rows(options.show_runtime);
-    rows.filter(|&(row, activity)| by.selects(row, activity))
-        .map(|(row, activity)| Counted::row(row, activity, by))
-        .collect()
+    let rows = analysis
+        .numbered_rows(options.show_runtime)
+        .filter(move |&(_, row, activity)| by.selects(row, activity))
+        .map(move |(at, row, activity)| Counted::row(at, row, activity, by));
+    let delays = (by == By::Delay).then_some(&analysis.profile.delays);
+    rows.chain(delays.into_iter().flatten().enumerate().map(Counted::delay))
 }
 
 impl<'p> Counted<'p> {
-    fn row(row: &'p Row, activity: Activity, by: By) -> Counted<'p> {
+    fn row(at: usize, row: &'p Row, activity: Activity, by: By) -> Counted<'p> {
         Counted {
+            at: at as u32,
             group: row.group,
             stack: row.stack,
             activity,
@@ -58,13 +63,14 @@ impl<'p> Counted<'p> {
         }
     }
 
-    fn delay(delay: &'p Delay) -> Counted<'p> {
+    fn delay((at, delay): (usize, &'p Delay)) -> Counted<'p> {
         let blocker = delay.blocker.map(|group| Blocker {
             group,
             stack: delay.blocker_stack,
             is_busy: delay.blocker_state != State::Running,
         });
         Counted {
+            at: at as u32,
             group: delay.victim,
             stack: delay.victim_stack,
             activity: Activity::Scheduled,

@@ -121,7 +121,7 @@ impl Functions {
         &'a self,
         profile: &'a Profile,
         stack: StackId,
-    ) -> impl Iterator<Item = Call> + 'a {
+    ) -> impl DoubleEndedIterator<Item = Call> + 'a {
         profile
             .stack(stack)
             .iter()

@@ -90,8 +90,7 @@ fn names_of(profile: &Profile, unnamed: &[usize]) -> Vec<String> {
         let (id, group) = (GroupId(index as u32), &profile.groups[index]);
         let spawner = functions
             .stack(profile, group.spawn_stack)
-            .filter(|call| call.category == Category::App)
-            .last()
+            .rfind(|call| call.category == Category::App)
             .map(|call| format!("spawned in {}", text(call.name)));
         let plain = plain(group.kind);
         if group.kind == TaskKind::Worker {

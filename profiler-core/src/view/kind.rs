@@ -114,6 +114,10 @@ impl Rules {
         self
     }
 
+    pub(super) fn has_user_rules(&self) -> bool {
+        !self.user.is_empty()
+    }
+
     /// Whether any rule of the user's is about this function.
     pub fn name_user(&self, display: &str, raw: &str) -> bool {
         names_any(&self.user, display, raw)

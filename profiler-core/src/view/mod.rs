@@ -14,6 +14,7 @@ mod kind_table;
 mod labelled;
 pub mod names;
 mod path;
+mod path_order;
 pub(crate) mod prefix_tree;
 mod python;
 mod python_kinds;

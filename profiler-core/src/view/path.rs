@@ -126,18 +126,16 @@ pub(super) fn kind_of_await(
     profile: &Profile,
     functions: &Functions,
     rules: &Rules,
-    calls: &[Call],
+    stack: StackId,
 ) -> Option<Kind> {
-    let end = calls
-        .iter()
-        .rposition(|call| call.category == Category::App)
-        .unwrap_or(0);
-    let named: Vec<Named<'_>> = calls[end..]
-        .iter()
-        .rev()
-        .map(|call| named(profile, functions, call, call.in_await_rule))
-        .collect();
-    rules.of_await(&named)
+    let mut under_app = Vec::new();
+    for call in functions.stack(profile, stack).rev() {
+        under_app.push(named(profile, functions, &call, call.in_await_rule));
+        if call.category == Category::App {
+            break;
+        }
+    }
+    rules.of_await(&under_app)
 }
 
 /// The kind that a rule of the user's gives to a wait, wherever on its stack.
@@ -145,15 +143,15 @@ pub(super) fn kind_of_user(
     profile: &Profile,
     functions: &Functions,
     rules: &Rules,
-    calls: &[Call],
+    stack: StackId,
 ) -> Option<Kind> {
-    if !calls.iter().any(|call| call.in_user_rule) {
+    if !rules.has_user_rules() {
         return None;
     }
-    let named: Vec<Named<'_>> = calls
-        .iter()
+    let named: Vec<Named<'_>> = functions
+        .stack(profile, stack)
         .rev()
-        .map(|call| named(profile, functions, call, call.in_user_rule))
+        .map(|call| named(profile, functions, &call, call.in_user_rule))
         .collect();
     rules.of_user(&named)
 }
@@ -165,8 +163,7 @@ pub(super) fn kind_of_wake(
     rules: &Rules,
     stack: StackId,
 ) -> Option<Kind> {
-    let mut calls: Vec<Call> = functions.stack(profile, stack).collect();
-    calls.reverse();
+    let calls: Vec<Call> = functions.stack(profile, stack).rev().collect();
     let own = calls
         .iter()
         .position(|call| call.category == Category::App)

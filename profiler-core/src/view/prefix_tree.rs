@@ -4,35 +4,11 @@
 
 use std::ops::Range;
 
-/// Paths from the root on, as numbers of steps.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Paths {
-    steps: Vec<u32>,
-    /// Where each path ends in `steps`.
-    ends: Vec<usize>,
-}
+use super::path_order::{Next, in_order};
+use crate::profile::Lists;
 
-impl Paths {
-    pub(crate) fn push(&mut self, path: impl IntoIterator<Item = u32>) {
-        self.steps.extend(path);
-        self.ends.push(self.steps.len());
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    pub(crate) fn path(&self, at: usize) -> &[u32] {
-        let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.steps[start..self.ends[at]]
-    }
-
-    /// The tree in which paths run together as long as their steps have the same key. `keys` has that of each step,
-    /// `weights` that of each path. Places of less than `min_weight` are among their parents' others.
-    pub(crate) fn tree(&self, keys: &[u32], weights: &[u64], min_weight: u64) -> PrefixTree {
-        PrefixTree::new(self, keys, weights, min_weight)
-    }
-}
+/// From the root on, as numbers of steps.
+pub(crate) type Paths = Lists<u32>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PrefixTree {
@@ -83,7 +59,9 @@ struct Open {
 }
 
 impl PrefixTree {
-    fn new(paths: &Paths, keys: &[u32], weights: &[u64], min_weight: u64) -> PrefixTree {
+    /// The tree in which paths run together as long as their steps have the same key. `keys` has that of each step,
+    /// `weights` that of each path. Places of less than `min_weight` are among their parents' others.
+    pub(crate) fn new(paths: &Paths, keys: &[u32], weights: &[u64], min_weight: u64) -> PrefixTree {
         let mut sorted = sorted(paths, keys, weights);
         let mut places = Vec::new();
         let mut open = vec![Open {
@@ -124,7 +102,7 @@ impl PrefixTree {
                 range: run.range.clone(),
                 depth: depth + 1,
                 parent: at,
-                what: Prefix::Step(paths.path(sorted[run.range.start].path as usize)[depth as usize]),
+                what: Prefix::Step(paths[sorted[run.range.start].path as usize][depth as usize]),
             }));
         }
         PrefixTree {
@@ -135,31 +113,13 @@ impl PrefixTree {
 }
 
 fn sorted(paths: &Paths, keys: &[u32], weights: &[u64]) -> Vec<Sorted> {
-    let key = |step: u32| keys[step as usize];
-    // How long two paths run together, and what comes next on each.
-    let fork = |a: u32, b: u32| {
-        let (a, b) = (paths.path(a as usize), paths.path(b as usize));
-        let shared = a
-            .iter()
-            .zip(b)
-            .take_while(|&(&a, &b)| a == b || key(a) == key(b))
-            .count();
-        let next = |path: &[u32]| path.get(shared).map(|&step| key(step));
-        (shared, next(a), next(b))
-    };
-    let mut order: Vec<u32> = (0..paths.len() as u32).collect();
-    order.sort_by(|&a, &b| {
-        let (_, a, b) = fork(a, b);
-        a.cmp(&b)
-    });
-    let before = std::iter::once(None).chain(order.iter().copied().map(Some));
-    let place = |(&path, before): (&u32, Option<u32>)| Sorted {
+    let place = |Next { path, shared }| Sorted {
         path,
-        len: paths.path(path as usize).len() as u32,
-        shared: before.map_or(0, |before| fork(before, path).0) as u32,
+        len: paths[path as usize].len() as u32,
+        shared,
         weight: weights[path as usize],
     };
-    order.iter().zip(before).map(place).collect()
+    in_order(paths, keys).into_iter().map(place).collect()
 }
 
 /// Paths that share one key more.
@@ -228,11 +188,7 @@ mod tests {
     use super::*;
 
     fn paths(paths: &[(Vec<u32>, u64)]) -> Paths {
-        let mut all = Paths::default();
-        for (path, _) in paths {
-            all.push(path.iter().copied());
-        }
-        all
+        paths.iter().map(|(path, _)| path.iter().copied()).collect()
     }
 
     /// By its keys from the root on; others end in `u32::MAX`. With the sorted paths that end there.
@@ -268,7 +224,8 @@ mod tests {
             min_weight in 0..12_u64,
         ) {
             let all = paths(&given);
-            let tree = named(&all, &all.tree(&[0, 1, 2], &given.iter().map(|path| path.1).collect::<Vec<_>>(), min_weight));
+            let weights_of_paths: Vec<u64> = given.iter().map(|path| path.1).collect();
+            let tree = named(&all, &PrefixTree::new(&all, &[0, 1, 2], &weights_of_paths, min_weight));
             let mut weights: HashMap<Vec<u32>, u64> = HashMap::new();
             for (path, weight) in &given {
                 for len in 1..=path.len() {

@@ -6,7 +6,6 @@ use super::category::Category;
 use super::counted::{Blocker, Counted, Then, counted};
 use super::functions::Names;
 use super::path::{Shown, visible, visible_busy};
-use super::prefix_tree::Paths;
 use super::source::WakeSource;
 use super::steps::{Step, Steps};
 use super::tree::{By, FrameKind, TreeOptions};
@@ -14,6 +13,7 @@ use crate::profile::{GroupId, StackId, Waker, WakerId};
 
 use std::collections::HashMap;
 
+/// Makes paths of what is counted.
 pub(crate) struct RowPaths<'a, 'p> {
     pub(super) analysis: &'a Analysis<'p>,
     pub(super) options: TreeOptions,
@@ -21,45 +21,40 @@ pub(crate) struct RowPaths<'a, 'p> {
     pub(super) names: Names,
     pub(super) root_paths: HashMap<GroupId, Vec<Step>>,
     pub(super) steps: Steps,
-    /// Parallel to `rows`: numbers of steps.
-    pub(crate) paths: Paths,
-    pub(crate) rows: Vec<Counted<'p>>,
 }
 
 impl<'a, 'p> RowPaths<'a, 'p> {
     pub(crate) fn new(analysis: &'a Analysis<'p>, options: &TreeOptions) -> RowPaths<'a, 'p> {
-        let rows = counted(analysis, options);
-        let process = |counted: &Counted<'_>| analysis.profile.group(counted.group).process;
-        let mut made = RowPaths {
+        let mut processes =
+            counted(analysis, options).map(|counted| analysis.profile.group(counted.group).process);
+        let first = processes.next();
+        RowPaths {
             analysis,
             options: *options,
-            several_processes: rows.windows(2).any(|two| process(&two[0]) != process(&two[1])),
+            several_processes: processes.any(|other| Some(other) != first),
             names: analysis.names().clone(),
             root_paths: HashMap::new(),
             steps: Steps::default(),
-            paths: Paths::default(),
-            rows: Vec::new(),
-        };
-        for counted in &rows {
-            let mut path = made.path(counted);
-            if options.inverted {
-                path.reverse();
-            }
-            let steps = path.iter().map(|step| made.steps.number(step));
-            made.paths.push(steps);
         }
-        made.rows = rows;
-        made
     }
 
-    /// The names and kinds of the steps, by number.
+    /// As numbers of steps.
+    pub(crate) fn path(&mut self, counted: &Counted<'_>) -> impl Iterator<Item = u32> {
+        let mut path = self.steps_of(counted);
+        if self.options.inverted {
+            path.reverse();
+        }
+        path.into_iter().map(|step| self.steps.number(&step))
+    }
+
+    /// The names and kinds of the steps in the paths made so far, by number.
     #[cfg(feature = "diff")]
     pub(crate) fn steps(&self) -> impl Iterator<Item = (&str, FrameKind)> {
         let all = self.steps.all().iter();
         all.map(|step| (self.names.text(step.name), step.kind))
     }
 
-    fn path(&mut self, counted: &Counted<'_>) -> Vec<Step> {
+    fn steps_of(&mut self, counted: &Counted<'_>) -> Vec<Step> {
         let activity = counted.activity;
         let mut path = self.root_path(counted.group);
         self.push_stack(&mut path, counted.stack, is_busy(activity));

@@ -22,6 +22,7 @@ use asyncprof_core::probe::{Polling, Question};
 use asyncprof_core::region::Region;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
+use crate::pause::pause_until;
 use crate::recording::Settings;
 use process::Process;
 use thread_state::{ThreadFile, ThreadState, ask};
@@ -138,16 +139,9 @@ impl State {
             if look.is_multiple_of(LOOKS_PER_SEARCH) {
                 self.find_processes();
             }
-            // Not on a channel: that spins for a while first, at each look.
-            loop {
-                if stopped.load(Ordering::Acquire) {
-                    return self.obstacle;
-                }
-                let pause = next.saturating_duration_since(Instant::now());
-                if pause.is_zero() {
-                    break;
-                }
-                thread::park_timeout(pause);
+            let is_over = pause_until(next, || stopped.load(Ordering::Acquire).then_some(()));
+            if is_over.is_some() {
+                break;
             }
             self.look();
             // Looks that were missed are not made up for.

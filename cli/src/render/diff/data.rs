@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use asyncprof_core::diff::{Answer, Dealt, Diff, DiffNode, Estimate, Exposure, Question, Verdict};
-use asyncprof_core::profile::Profile;
+use asyncprof_core::profile::Meta;
 use asyncprof_core::view::{By, Category, FrameKind};
 use serde::Serialize;
 
@@ -170,10 +170,9 @@ pub(super) fn said(diff: &Diff, question: Question) -> &'static str {
 
 pub(crate) struct DiffInput<'a> {
     pub(crate) diff: &'a Diff,
-    /// Names and profiles.
-    pub(crate) base: &'a [(String, Profile)],
-    pub(crate) new: &'a [(String, Profile)],
-    pub(crate) exposure: Exposure,
+    /// Names of recordings, and what they say of themselves.
+    pub(crate) base: &'a [(String, Meta)],
+    pub(crate) new: &'a [(String, Meta)],
     pub(crate) min_effect: f64,
     pub(crate) detectable: f64,
     pub(crate) objections: Vec<String>,
@@ -195,14 +194,14 @@ impl DiffReport {
             version: 1,
             base: input.base.iter().map(RunEntry::new).collect(),
             new: input.new.iter().map(RunEntry::new).collect(),
-            per: match input.exposure {
+            per: match diff.exposure {
                 Exposure::Seconds => "second",
                 Exposure::Work => "work",
                 Exposure::Load => "load",
                 Exposure::Share => "share",
             },
             exposed_per_second: diff.exposed_per_second,
-            unit: input.exposure.into(),
+            unit: diff.exposure.into(),
             total: entry(0),
             min_effect_rate: diff.min_effect_rate,
             min_effect: input.min_effect,
@@ -294,11 +293,11 @@ pub(super) fn side_name(files: &[&str]) -> String {
 }
 
 impl RunEntry {
-    fn new((file, profile): &(String, Profile)) -> RunEntry {
+    fn new((file, meta): &(String, Meta)) -> RunEntry {
         RunEntry {
             file: file.clone(),
-            command: profile.meta.command.clone(),
-            duration_ns: profile.meta.duration_ns,
+            command: meta.command.clone(),
+            duration_ns: meta.duration_ns,
         }
     }
 }

@@ -18,15 +18,14 @@ fn compared(base: &Profile, new: &Profile) -> Diff {
 
 fn drawn(base: Profile, new: Profile, exposure: Exposure, width: Width) -> anyhow::Result<String> {
     let options = DiffOptions {
-        exposure,
+        exposure: Some(exposure),
         ..DiffOptions::default()
     };
     let diff = compare(&[&base], &[&new], &options);
     let report = DiffReport::new(DiffInput {
         diff: &diff,
-        base: &[("base.data".to_owned(), base)],
-        new: &[("</text><script>alert(2)</script>".to_owned(), new)],
-        exposure,
+        base: &[("base.data".to_owned(), base.meta)],
+        new: &[("</text><script>alert(2)</script>".to_owned(), new.meta)],
         min_effect: 0.01,
         detectable: 0.1,
         objections: Vec::new(),

@@ -1,6 +1,6 @@
 //! The table as a stranger reads it.
 
-use asyncprof_core::diff::{DiffOptions, Exposure, compare};
+use asyncprof_core::diff::{DiffOptions, compare};
 use asyncprof_core::profile::{Profile, State, TaskKind};
 use asyncprof_core::view::testing::ProfileBuilder;
 
@@ -35,9 +35,8 @@ fn report(base: Profile, new: Profile, limit: usize, all: bool) -> DiffReport {
     let diff = compare(&[&base], &[&new], &DiffOptions::default());
     DiffReport::new(DiffInput {
         diff: &diff,
-        base: &[("base.data".to_owned(), base)],
-        new: &[("new\u{1b}.data".to_owned(), new)],
-        exposure: Exposure::Seconds,
+        base: &[("base.data".to_owned(), base.meta)],
+        new: &[("new\u{1b}.data".to_owned(), new.meta)],
         min_effect: 0.01,
         detectable: 0.1,
         objections: Vec::new(),
