@@ -137,6 +137,7 @@ fn what_is_neither_is_refused() {
         ("a.folded", "f 1\n"),
         ("broken.folded", "f 1\ng\n"),
         ("text", "no numbers\n"),
+        ("rules.toml", ""),
     ]);
     let app = fixture("waits", "release", "sleep");
     assert_eq!(record(&folder, &["-q", "-o", "a.data", "--", text(&app)]).code, 0);
@@ -163,7 +164,7 @@ fn what_is_neither_is_refused() {
             "folded stacks have only shares",
         ),
         (
-            &["a.folded", "a.folded", "--rules", "none.toml"],
+            &["a.folded", "a.folded", "--rules", "rules.toml"],
             "folded stacks have only shares",
         ),
         (

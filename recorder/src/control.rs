@@ -24,6 +24,8 @@ const ROOM: f64 = 0.75;
 const CHEAP: f64 = 0.5;
 /// Where the tasks in question make less than this part of the rest, to leave out more of them would not help.
 const HARDLY: f64 = 0.125;
+/// With fewer spawns among the events it is not new tasks that write them, whatever is polled.
+const EVENTS_PER_SPAWN: u64 = 1000;
 /// Of old tasks so many stay, whatever is lost, and whatever they cost.
 const FEWEST_IF_LOST: usize = 64;
 const FEWEST_IF_COSTLY: usize = 8;
@@ -37,6 +39,7 @@ pub(crate) struct Load {
     pub(crate) at: Duration,
     pub(crate) lost: u64,
     pub(crate) events: u64,
+    pub(crate) spawns: u64,
     pub(crate) polls: Polls,
     /// Of the fullest ring, or of what we may hold: 1 is full.
     pub(crate) fill: f64,
@@ -89,6 +92,9 @@ pub(crate) struct Control {
     since: Duration,
     polls: Polls,
     lately: Polls,
+    /// Since that stretch began: events, and spawns with those that were left out.
+    events: u64,
+    spawns: u64,
     cost: Cost,
     cost_demand: Demand,
     excess: Option<Excess>,
@@ -153,14 +159,20 @@ impl Control {
         self.polls.recorded += load.polls.recorded;
         self.polls.young += load.polls.young;
         self.polls.young_estimated += load.polls.young_estimated;
+        self.events += load.events;
+        self.spawns += load.spawns << self.thinning.level;
         if self.polls.recorded > 0 && load.at >= self.since + BETWEEN_RAISES {
             self.lately = std::mem::take(&mut self.polls);
+            (self.events, self.spawns) = (load.events, load.spawns << self.thinning.level);
             self.since = load.at;
         }
     }
 
     /// The part of what is recorded that is of new tasks.
     fn young_part(&self) -> f64 {
+        if self.spawns * EVENTS_PER_SPAWN < self.events {
+            return 0.0;
+        }
         self.lately.young as f64 / self.lately.recorded.max(1) as f64
     }
 
@@ -238,6 +250,7 @@ mod tests {
         Load {
             lost: 4000,
             events: 4000,
+            spawns: 1000,
             polls: polls(1000),
             fill: 1.0,
             ..Load::default()
@@ -351,6 +364,27 @@ mod tests {
         }
     }
 
+    /// A single task that does a lot within a poll is no storm.
+    #[test]
+    fn bug_a_burst_of_one_young_tasks_events_is_no_reason_to_leave_out_the_next() {
+        let mut control = Control::default();
+        let alone = Load {
+            events: 10,
+            spawns: 1,
+            polls: polls(1000),
+            ..Load::default()
+        };
+        let (now, _) = drains(&mut control, Duration::ZERO, 10, alone);
+        let burst = Load {
+            lost: 1_000_000,
+            events: 5000,
+            fill: 1.0,
+            ..Load::default()
+        };
+        let (_, found) = drains(&mut control, now, 20, burst);
+        assert_eq!(found[19], thinning(true, 0));
+    }
+
     #[test]
     fn a_full_ring_is_answered_before_it_loses() {
         let filling = Load {
@@ -394,7 +428,7 @@ mod tests {
                 at += Duration::from_millis(ms);
                 let cost = cost.map(|(all, part)| Cost { all, of_spawns: all * part, of_tasks: all * part });
                 let polls = Polls { recorded: 100, young, young_estimated: young << before.level };
-                let now = control.after(Load { at, lost, events: 100, polls, fill, cost });
+                let now = control.after(Load { at, lost, events: 100, spawns: 1, polls, fill, cost });
                 prop_assert!(now.skip_short_stacks || now.level == 0);
                 let steps = |thinning: Thinning| u32::from(thinning.skip_short_stacks) + thinning.level;
                 prop_assert!(steps(now) + 1 >= steps(before), "back by one");

@@ -27,6 +27,7 @@ pub(crate) struct Overload {
     most_cost: Option<f64>,
     /// Since the last drain.
     events: u64,
+    spawns: u64,
     /// By the last drain.
     lost: u64,
     counts: Counts,
@@ -46,6 +47,7 @@ impl Overload {
     /// So many events of this kind were written.
     pub(crate) fn wrote(&mut self, kind: Kind, count: u64) {
         self.events += count;
+        self.spawns += if kind == Kind::Spawn { count } else { 0 };
         self.meter.wrote(kind, count);
     }
 
@@ -90,6 +92,7 @@ impl Overload {
             at,
             lost: new_lost,
             events: std::mem::take(&mut self.events),
+            spawns: std::mem::take(&mut self.spawns),
             polls: Polls {
                 recorded: new(|counts| counts.polls),
                 young: new(|counts| counts.young_polls),

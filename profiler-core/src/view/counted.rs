@@ -7,7 +7,8 @@ use crate::profile::{Delay, GroupId, Row, StackId, State, Stats, WakerId};
 
 /// What is added at the end of one path.
 pub(crate) struct Counted<'p> {
-    /// Position in the profile's rows, or delays.
+    /// Position in the profile's rows, or delays. Only comparisons ask for it.
+    #[cfg_attr(not(feature = "diff"), allow(dead_code))]
     pub(crate) at: u32,
     pub(crate) group: GroupId,
     pub(crate) stack: StackId,
